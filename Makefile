@@ -1,0 +1,40 @@
+# The sandbox's program, built from sandbox/ whenever its source changed.
+sandbox := .sandbox/sandbox
+source := main.go $(wildcard *_test.go) internal app sandbox
+# The race detector needs a C compiler, which a bare machine does not have.
+race := $(if $(shell command -v gcc),-race)
+
+.PHONY: up preview test unit e2e bench down status env program
+
+# From nothing to the running service, on this machine.
+up: program
+	@$(sandbox) up
+
+# What the next `pulumi up` would change, for each stack.
+preview: program
+	@eval "$$($(sandbox) env)" && for stack in dev prod; do pulumi preview --stack $$stack || exit 1; done
+
+test: unit e2e
+
+unit:
+	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
+	go vet ./... && go test $(race) ./...
+	go -C app vet ./... && go -C app test $(race) ./...
+	go -C sandbox vet ./... && go -C sandbox test $(race) $$(go -C sandbox list ./... | grep -v /e2e)
+
+# On the sandbox, which is taken down afterwards if it was not up before.
+e2e: program
+	@if ! $(sandbox) status >/dev/null 2>&1; then \
+		trap '$(sandbox) down' EXIT; $(sandbox) up || exit 1; \
+	fi; \
+	eval "$$($(sandbox) env)"; go -C sandbox test -count=1 -timeout=30m -v ./e2e
+
+# The figures of the README's "Figures" section.
+bench:
+	@go -C sandbox run ./bench
+
+down status env: program
+	@$(sandbox) $@
+
+program:
+	@go -C sandbox build -o ../$(sandbox) .

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// A request takes at most readTimeout to arrive, loginWait to get its turn and
+// one password comparison to be answered: together less than writeTimeout, so
+// the server never cuts off an answer that it was still going to give.
+const (
+	// readHeaderTimeout ends connections that dribble their header byte by
+	// byte to keep a connection open. A header fits in one or two packets.
+	readHeaderTimeout = 5 * time.Second
+	// readTimeout covers header and body. 4 KiB arrive in time over any line
+	// that people still log in from.
+	readTimeout = 8 * time.Second
+	// writeTimeout runs from the end of the header to the end of the answer.
+	writeTimeout = 15 * time.Second
+	// idleTimeout is longer than the usual clients keep an idle connection (Go
+	// 90 s, nginx and AWS 60 s). So the client is the one that closes it, and
+	// never sends a request into a connection that is being closed here.
+	idleTimeout = 120 * time.Second
+	// maxHeaderBytes is what nginx and most proxies allow. Go's default of
+	// 1 MiB would let a thousand connections fill the pod's memory.
+	maxHeaderBytes = 8 << 10
+)
+
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// "OPTIONS *" is answered like every other path there is not.
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+// serve answers requests on listener until ctx is done, then drains: it says
+// that the service is leaving, goes on serving for cfg.drainDelay, and then has
+// the requests in flight finish within cfg.shutdownTimeout. An error means that
+// the listener failed or that requests had to be cut off.
+func serve(ctx context.Context, listener net.Listener, s *service, cfg config) error {
+	server := newServer(s.handler(), s.log)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	s.log.Info("listening", "address", listener.Addr().String())
+
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+
+	s.log.Info("draining", "reason", context.Cause(ctx).Error(), "delay", cfg.drainDelay.String())
+	s.health.leave()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s while draining: %w", listener.Addr(), err)
+	case <-time.After(cfg.drainDelay):
+	}
+	return shutDown(server, s.log, cfg.shutdownTimeout)
+}
+
+func shutDown(server *http.Server, log *slog.Logger, timeout time.Duration) error {
+	log.Info("shutting down", "timeout", timeout.String())
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		// The process ends now in any case; closing says so to the clients.
+		server.Close()
+		return fmt.Errorf("requests still in flight after %s were cut off: %w", timeout, err)
+	}
+	log.Info("stopped, no request was cut off")
+	return nil
+}

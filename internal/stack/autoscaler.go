@@ -1,0 +1,40 @@
+package stack
+
+import (
+	autoscalingv2 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/autoscaling/v2"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// NewAutoscaler declares the owner of the number of pods. A fixed fleet has
+// one too, with its floor at its ceiling: such bounds hold even where no
+// metrics can be read, and no change of settings ever hands the count from one
+// owner to another.
+func NewAutoscaler(ctx *pulumi.Context, s Settings, namespace pulumi.StringInput) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	return autoscalingv2.NewHorizontalPodAutoscaler(ctx, "autoscaler", &autoscalingv2.HorizontalPodAutoscalerArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name:      pulumi.String(autoscalerName),
+			Namespace: namespace,
+			Labels:    labels(),
+		},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpecArgs{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReferenceArgs{
+				ApiVersion: pulumi.String("apps/v1"),
+				Kind:       pulumi.String("Deployment"),
+				Name:       pulumi.String(deploymentName),
+			},
+			MinReplicas: pulumi.Int(s.Replicas),
+			MaxReplicas: pulumi.Int(s.MaxReplicas),
+			Metrics: autoscalingv2.MetricSpecArray{autoscalingv2.MetricSpecArgs{
+				Type: pulumi.String("Resource"),
+				Resource: autoscalingv2.ResourceMetricSourceArgs{
+					Name: pulumi.String("cpu"),
+					Target: autoscalingv2.MetricTargetArgs{
+						Type:               pulumi.String("Utilization"),
+						AverageUtilization: pulumi.Int(s.CPUTarget),
+					},
+				},
+			}},
+		},
+	})
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write testdata anew from what the program declares")
+
+func TestTheShippedStacksDeclareTheseManifests(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"dev", "prod"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := up(t, name, nil).render(t, name)
+			golden := filepath.Join("testdata", name+".yaml")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s is not what the program declares (`go test -update .` writes it anew):\n%s", golden, difference(string(want), got))
+			}
+		})
+	}
+}
+
+func TestPulumiLeavesAllCheckingToTheProgram(t *testing.T) {
+	t.Parallel()
+	for key, declaration := range loadProject(t).Config {
+		if declaration.IsExplicitlyTyped() {
+			t.Errorf("Pulumi.yaml gives %s a type: Pulumi would stop at the first value that is of another", key)
+		}
+		if declaration.Default == nil {
+			t.Errorf("Pulumi.yaml gives %s no default: Pulumi would stop where it is missing", key)
+		}
+		if declaration.Description == "" {
+			t.Errorf("Pulumi.yaml does not describe %s", key)
+		}
+	}
+}
+
+func TestBadSettingsDeclareNothing(t *testing.T) {
+	t.Parallel()
+	f, err := tryUp(t, "dev", map[string]string{"replicas": "0", "replcas": "3"})
+	if err == nil {
+		t.Error("the program succeeded")
+	}
+	if len(f.resources) > 0 {
+		t.Errorf("declared %v before it failed", slices.Sorted(maps.Keys(f.resources)))
+	}
+}
+
+func TestPodsRunTheDigest(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", nil)
+	f.expect(t, "deployment", "spec.template.spec.containers[0].image", digest)
+	f.expect(t, "image", "imageName", "127.0.0.1:5000/user-service:v1.0")
+}
+
+func TestAFixedFleetDeclaresItsReplicas(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"replicas": "10"})
+	f.expect(t, "autoscaler", "spec.minReplicas", 10.0)
+	f.expect(t, "autoscaler", "spec.maxReplicas", 10.0)
+	f.expect(t, "deployment", "spec.replicas", 10.0)
+	f.expect(t, "deployment", `metadata.annotations["pulumi.com/patchForce"]`, "true")
+	if ignored := f.resources["deployment"].RegisterRPC.GetIgnoreChanges(); len(ignored) > 0 {
+		t.Errorf("changes of %v are ignored: a new count would never arrive", ignored)
+	}
+}
+
+func TestAnAutoscaledFleetLeavesTheCountToTheAutoscaler(t *testing.T) {
+	t.Parallel()
+	f := up(t, "prod", nil)
+	f.expect(t, "autoscaler", "spec.minReplicas", 2.0)
+	f.expect(t, "autoscaler", "spec.maxReplicas", 10.0)
+	f.expect(t, "autoscaler", "spec.metrics[0].resource.target.averageUtilization", 70.0)
+	f.expect(t, "deployment", "spec.replicas", 2.0)
+	if ignored := f.resources["deployment"].RegisterRPC.GetIgnoreChanges(); !slices.Equal(ignored, []string{"spec.replicas"}) {
+		t.Errorf("changes of %v are ignored, not those of spec.replicas", ignored)
+	}
+}
+
+func TestTheAutoscalerScalesThisDeploymentAndChangesBeforeIt(t *testing.T) {
+	t.Parallel()
+	f := up(t, "prod", nil)
+	f.expect(t, "autoscaler", "spec.scaleTargetRef.name", f.field(t, "deployment", "metadata.name"))
+	if !slices.Contains(f.dependencies("deployment"), "autoscaler") {
+		t.Errorf("the deployment follows %v, not the autoscaler", f.dependencies("deployment"))
+	}
+}
+
+func TestTheServiceFindsThePods(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", nil)
+	pods := f.field(t, "deployment", "spec.template.metadata.labels")
+	f.expect(t, "deployment", "spec.selector.matchLabels", pods)
+	f.expect(t, "service", "spec.selector", pods)
+	f.expect(t, "service", "spec.ports[0].targetPort", f.field(t, "deployment", "spec.template.spec.containers[0].ports[0].name"))
+}
+
+func TestAPodHasTimeToDrain(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", nil)
+	// app/: DRAIN_DELAY and SHUTDOWN_TIMEOUT, as they are when nobody sets them.
+	const drainDelay, shutdownTimeout = 5.0, 15.0
+	preStop := f.field(t, "deployment", "spec.template.spec.containers[0].lifecycle.preStop.sleep.seconds").(float64)
+	grace := f.field(t, "deployment", "spec.template.spec.terminationGracePeriodSeconds").(float64)
+	if drain := preStop + drainDelay + shutdownTimeout; drain >= grace {
+		t.Errorf("a drain takes up to %v s, and is killed after %v s", drain, grace)
+	}
+}
+
+func TestARolloutNeverTakesAPodAwayFirst(t *testing.T) {
+	t.Parallel()
+	up(t, "prod", nil).expect(t, "deployment", "spec.strategy.rollingUpdate.maxUnavailable", 0.0)
+}
+
+func TestARolloutThatHangsFailsInTwoMinutes(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", nil)
+	timeouts := f.resources["deployment"].RegisterRPC.GetCustomTimeouts()
+	for _, text := range []string{timeouts.GetCreate(), timeouts.GetUpdate()} {
+		if timeout, err := time.ParseDuration(text); err != nil || timeout != 2*time.Minute {
+			t.Errorf("a rollout times out after %q", text)
+		}
+	}
+	f.expect(t, "deployment", "spec.progressDeadlineSeconds", 120.0)
+}
+
+func TestTheDefaultNamespaceIsNotTheStacks(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", nil)
+	if _, declared := f.resources["namespace"]; declared {
+		t.Error("the stack declares the namespace default, which every cluster has")
+	}
+}
+
+func TestANamespaceOfItsOwnIsRestrictedAndHoldsEverything(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"namespace": "team-a"})
+	f.expect(t, "namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted")
+	for _, name := range []string{"autoscaler", "deployment", "service"} {
+		f.expect(t, name, "metadata.namespace", "team-a")
+		if !slices.Contains(f.dependencies(name), "namespace") {
+			t.Errorf("%s may come before its namespace", name)
+		}
+	}
+	if !f.resources["namespace"].RegisterRPC.GetRetainOnDelete() {
+		t.Error("destroy would delete the namespace with all that others put into it")
+	}
+}

@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const registry = "127.0.0.1:5000"
+
+// startProbe runs the probe as a pod beside the service.
+func (s story) startProbe(t *testing.T) {
+	t.Helper()
+	folder := t.TempDir()
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(folder, "probe"), "./probe")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the probe: %v: %s", err, out)
+	}
+	dockerfile := "FROM scratch\nCOPY probe /probe\nUSER 65532:65532\nENTRYPOINT [\"/probe\"]\nCMD [\"wait\"]\n"
+	if err := os.WriteFile(filepath.Join(folder, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	image := registry + "/" + namespace + "/probe:latest"
+	for _, args := range [][]string{{"build", "--tag", image, folder}, {"push", image}} {
+		docker := exec.Command("docker", args...)
+		docker.Env = append(os.Environ(), "DOCKER_BUILDKIT=0") // Debian's docker.io has no buildx
+		if out, err := docker.CombinedOutput(); err != nil {
+			t.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	s.apply(t, fmt.Sprintf(`{
+		"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"},
+		"spec": {
+			"terminationGracePeriodSeconds": 1,
+			"automountServiceAccountToken": false,
+			"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+			"containers": [{
+				"name": "probe", "image": %q, "imagePullPolicy": "Always",
+				"securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}
+			}]
+		}
+	}`, image))
+	s.kubectl(t, "wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+}
+
+func (s story) apply(t *testing.T, manifest string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "manifest.json")
+	if err := os.WriteFile(file, []byte(manifest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(t, "apply", "--filename="+file)
+}
+
+// removeNamespace removes what the story made, however it ended.
+func (s story) removeNamespace(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), podDeadline)
+	defer cancel()
+	if _, err := s.Kubectl(ctx, "delete", "namespace", namespace, "--ignore-not-found", "--wait=true"); err != nil {
+		t.Errorf("clean up: %v", err)
+	}
+}
+
+// processOfPod finds the process that a pod's container runs, by the pod's name
+// in its environment: Kubernetes sets HOSTNAME to it.
+func processOfPod(t *testing.T, s story, pod string) string {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range processes {
+		environ, err := os.ReadFile(file)
+		if err == nil && strings.Contains("\x00"+string(environ), "\x00HOSTNAME="+pod+"\x00") {
+			return strings.Split(file, "/")[2]
+		}
+	}
+	t.Fatalf("no process has HOSTNAME=%s; pods: %+v", pod, s.pods(t))
+	return ""
+}
+
+// registryDigest asks the registry itself for the digest of a tag.
+func registryDigest(t *testing.T, repository, tag string) string {
+	t.Helper()
+	return registryGet(t, repository, "manifests/"+tag, nil).Get("Docker-Content-Digest")
+}
+
+// registrySize is how many bytes a pull of the image transfers.
+func registrySize(t *testing.T, repository, digest string) int64 {
+	t.Helper()
+	type blob struct{ Size int64 }
+	var manifest struct {
+		Config blob
+		Layers []blob
+	}
+	registryGet(t, repository, "manifests/"+digest, &manifest)
+	size := manifest.Config.Size
+	for _, layer := range manifest.Layers {
+		size += layer.Size
+	}
+	return size
+}
+
+// registryGet asks the registry for a part of a repository, decodes its JSON into
+// result unless that is nil, and returns the answer's headers.
+func registryGet(t *testing.T, repository, part string, result any) http.Header {
+	t.Helper()
+	path := strings.TrimPrefix(repository, registry+"/")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+registry+"/v2/"+path+"/"+part, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json")
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("the registry answers %s for %s of %s", response.Status, part, repository)
+	}
+	if result != nil {
+		if err := json.NewDecoder(response.Body).Decode(result); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return response.Header
+}

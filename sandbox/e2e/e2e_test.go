@@ -1,0 +1,336 @@
+// Package e2e tells the tutorial's story as tests: the real pulumi, a real
+// registry, a real cluster. Each subtest is one of its sentences, and prints the
+// figures it saw. They build on each other, in order.
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"user-service/sandbox/project"
+)
+
+const namespace = "e2e"
+
+// podDeadline is how long pods may take to come and go: the drain, at most 30
+// seconds, is the longest part of it.
+const podDeadline = 2 * time.Minute
+
+// story is what the subtests share.
+type story struct{ *project.Project }
+
+func TestTutorial(t *testing.T) {
+	p, err := project.Copy(t.Context(), t.TempDir(), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := story{p}
+	t.Cleanup(func() { s.removeNamespace(t) })
+	up, err := p.Up(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("pulumi up from nothing: %.1f s", up.Seconds())
+	s.startProbe(t)
+
+	for _, sentence := range []struct {
+		name string
+		test func(story, *testing.T)
+	}{
+		{"the image is in the registry and the pods run its digest", story.runsTheDigest},
+		{"three pods are ready", story.threeReady},
+		{"a killed pod is replaced", story.killedPodIsReplaced},
+		{"a crashed container is started again", story.crashedContainerRestarts},
+		{"another pod reaches the service by its DNS name", story.foundByName},
+		{"requests spread over all pods", story.requestsSpread},
+		{"a second up changes nothing", story.secondUpChangesNothing},
+		{"an unchanged source line does not roll the pods", story.untouchedSourceStays},
+		{"a changed source line rolls the pods", story.changedSourceRolls},
+		{"replicas 10 gives ten ready pods that all answer", story.tenReplicas},
+		{"bad settings are refused before anything is touched", story.badSettingsAreRefused},
+		{"destroy leaves nothing behind", story.destroyLeavesNothing},
+	} {
+		if !t.Run(sentence.name, func(t *testing.T) { sentence.test(s, t) }) {
+			t.Fatal("the rest of the story builds on this")
+		}
+	}
+}
+
+func (s story) runsTheDigest(t *testing.T) {
+	image, err := s.Output(t.Context(), "image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository, digest, found := strings.Cut(image, "@")
+	if !found || repository != s.Image || !strings.HasPrefix(digest, "sha256:") {
+		t.Fatalf("the output image is %q, want %s@sha256:…", image, s.Image)
+	}
+	if got := registryDigest(t, s.Image, "v1.0"); got != digest {
+		t.Errorf("the registry has %s under the tag, the stack's output is %s", got, digest)
+	}
+	for _, pod := range s.pods(t) {
+		if pod.Image != image || !strings.HasSuffix(pod.ImageID, digest) {
+			t.Errorf("pod %s is declared as %s and runs %s, want %s", pod.Name, pod.Image, pod.ImageID, image)
+		}
+	}
+	t.Logf("%s, %.1f MB in the registry", image, float64(registrySize(t, s.Image, digest))/1e6)
+}
+
+func (s story) threeReady(t *testing.T) {
+	if ready := project.Ready(s.pods(t)); len(ready) != 3 {
+		t.Fatalf("%d pods are ready after up, want 3: %+v", len(ready), ready)
+	}
+}
+
+func (s story) killedPodIsReplaced(t *testing.T) {
+	victim := s.pods(t)[0].Name
+	s.kubectl(t, "delete", "pod", victim, "--wait=false")
+	_, took, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool {
+		ready := project.Ready(pods)
+		return len(ready) == 3 && !slices.ContainsFunc(ready, func(p project.Pod) bool { return p.Name == victim })
+	})
+	if err != nil {
+		t.Fatalf("three ready pods without the killed one: %v", err)
+	}
+	t.Logf("three ready again %.1f s after the kill", took.Seconds())
+}
+
+func (s story) crashedContainerRestarts(t *testing.T) {
+	s.settled(t, 3)
+	victim := s.pods(t)[0]
+	// SIGKILL to the container's first process, from outside: inside there is no shell.
+	pid := processOfPod(t, s, victim.Name)
+	if out, err := exec.Command("kill", "-KILL", pid).CombinedOutput(); err != nil {
+		t.Fatalf("kill %s: %v: %s", pid, err, out)
+	}
+	_, took, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool {
+		return slices.ContainsFunc(project.Ready(pods), func(p project.Pod) bool {
+			return p.Name == victim.Name && p.Restarts > victim.Restarts
+		})
+	})
+	if err != nil {
+		t.Fatalf("the same pod ready again: %v", err)
+	}
+	t.Logf("the same pod ready again %.1f s after the crash", took.Seconds())
+}
+
+func (s story) foundByName(t *testing.T) {
+	for _, host := range []string{
+		"user-service",
+		"user-service." + namespace,
+		"user-service." + namespace + ".svc.cluster.local",
+	} {
+		answer := s.probe(t, "http://"+host+"/users", 3)
+		if answer.Statuses[http.StatusOK] != 3 {
+			t.Errorf("3 requests to http://%s/users got %+v", host, answer)
+		}
+	}
+}
+
+func (s story) requestsSpread(t *testing.T) {
+	s.settled(t, 3)
+	s.allAnswer(t, 3, 60)
+}
+
+func (s story) secondUpChangesNothing(t *testing.T) {
+	before := s.generations(t)
+	took, err := s.Up(t.Context(), "--expect-no-changes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := s.generations(t); after != before {
+		t.Errorf("generations of the objects went from %s to %s", before, after)
+	}
+	t.Logf("took %.1f s", took.Seconds())
+}
+
+func (s story) untouchedSourceStays(t *testing.T) {
+	before := s.pods(t)
+	// Written anew with other times and, in its place in the folder, the same lines.
+	s.editSource(t, func(source string) string { return source })
+	if _, err := s.Up(t.Context(), "--expect-no-changes"); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.pods(t); !slices.Equal(names(before), names(after)) {
+		t.Errorf("the pods went from %v to %v", names(before), names(after))
+	}
+}
+
+func (s story) changedSourceRolls(t *testing.T) {
+	before := names(s.pods(t))
+	digest, err := s.Output(t.Context(), "image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.editSource(t, func(source string) string {
+		return strings.Replace(source, "Ada Lovelace", "Augusta Ada King", 1)
+	})
+	took, err := s.Up(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := project.Ready(s.pods(t))
+	if slices.ContainsFunc(names(after), func(name string) bool { return slices.Contains(before, name) }) || len(after) != 3 {
+		t.Errorf("ready pods went from %v to %v, want three others", before, names(after))
+	}
+	if now, err := s.Output(t.Context(), "image"); err != nil || now == digest {
+		t.Errorf("the image is still %s (%v)", now, err)
+	}
+	if answer := s.probe(t, "http://user-service/users", 10); !strings.Contains(answer.Body, "Augusta Ada King") {
+		t.Errorf("the service does not serve the change: %+v", answer)
+	}
+	t.Logf("from the change to all pods rolled: %.1f s", took.Seconds())
+}
+
+func (s story) tenReplicas(t *testing.T) {
+	if err := s.Set(t.Context(), "replicas", "10"); err != nil {
+		t.Fatal(err)
+	}
+	took, err := s.Up(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ready := project.Ready(s.pods(t)); len(ready) != 10 {
+		t.Errorf("%d pods are ready after up, want 10", len(ready))
+	}
+	s.settled(t, 10)
+	s.allAnswer(t, 10, 300)
+	t.Logf("3 → 10, all ready: %.1f s", took.Seconds())
+}
+
+func (s story) badSettingsAreRefused(t *testing.T) {
+	before := s.generations(t)
+	for _, setting := range [][2]string{{"replicas", "ten"}, {"replcas", "4"}} {
+		if err := s.Set(t.Context(), setting[0], setting[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+	if err == nil {
+		t.Fatalf("up accepts them:\n%s", out)
+	}
+	for _, want := range []string{`replicas ("ten") is not a whole number`, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"?`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("up does not say %q but:\n%s", want, out)
+		}
+	}
+	if after := s.generations(t); after != before {
+		t.Errorf("generations of the objects went from %s to %s", before, after)
+	}
+}
+
+func (s story) destroyLeavesNothing(t *testing.T) {
+	if _, err := s.Pulumi(t.Context(), "destroy", "--stack=dev", "--yes", "--skip-preview"); err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(t, "delete", "pod", "probe", "--now")
+	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) == 0 }); err != nil {
+		t.Errorf("pods are left: %v", err)
+	}
+	const kinds = "deployments,replicasets,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,secrets"
+	if out := s.kubectl(t, "get", kinds, "--output=name"); strings.TrimSpace(out) != "" {
+		t.Errorf("destroy left:\n%s", out)
+	}
+}
+
+// editSource rewrites a file of the service's source.
+func (s story) editSource(t *testing.T, edit func(string) string) {
+	t.Helper()
+	file := filepath.Join(s.Dir, "app", "users.json")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(edit(string(content))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// generations tells how often each declared object's spec has changed.
+func (s story) generations(t *testing.T) string {
+	t.Helper()
+	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers,services", "--output",
+		`jsonpath={range .items[*]}{.kind} {.metadata.uid} {.metadata.generation} {.spec.replicas}; {end}`)
+}
+
+// settled waits until as many pods are ready and none is on its way out.
+func (s story) settled(t *testing.T, count int) {
+	t.Helper()
+	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool {
+		return len(pods) == count && len(project.Ready(pods)) == count
+	}); err != nil {
+		t.Fatalf("%d ready pods and no others: %v", count, err)
+	}
+}
+
+// allAnswer asks the service until each of its pods has answered, without one
+// failure, at most requests times.
+func (s story) allAnswer(t *testing.T, pods, requests int) {
+	t.Helper()
+	answer := s.probe(t, "http://user-service/users", requests)
+	if answer.Statuses[http.StatusOK] != requests || len(answer.Pods) != pods {
+		t.Errorf("%d requests: statuses %v, errors %q, answered by %v; want all 200, from %d pods",
+			requests, answer.Statuses, answer.Errors, answer.Pods, pods)
+	}
+	t.Logf("%d requests, answers per pod: %v", requests, answer.Pods)
+}
+
+// probe asks a URL from inside the cluster.
+func (s story) probe(t *testing.T, url string, count int) answers {
+	t.Helper()
+	out := s.kubectl(t, "exec", "probe", "--", "/probe", url, fmt.Sprint(count))
+	var seen answers
+	if err := json.Unmarshal([]byte(out), &seen); err != nil {
+		t.Fatalf("read the probe's answer %q: %v", out, err)
+	}
+	return seen
+}
+
+// answers is what the probe prints.
+type answers struct {
+	Statuses map[int]int
+	Pods     map[string]int
+	Errors   []string
+	Body     string
+}
+
+func (s story) pods(t *testing.T) []project.Pod {
+	t.Helper()
+	pods, err := s.Pods(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pods) == 0 {
+		t.Fatal("there are no pods")
+	}
+	return pods
+}
+
+func (s story) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := s.Kubectl(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func names(pods []project.Pod) []string {
+	var all []string
+	for _, pod := range pods {
+		all = append(all, pod.Name)
+	}
+	slices.Sort(all)
+	return all
+}

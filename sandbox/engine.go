@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// engineHost is where the Docker engine listens that builds images: the
+// machine's own where there is one, else the sandbox's.
+func (l layout) engineHost(ctx context.Context) (host string, own bool) {
+	ownHost := "unix://" + socket("docker")
+	for _, host := range []string{os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock"} {
+		if host != "" && host != ownHost && enginePing(ctx, host) == nil {
+			return host, false
+		}
+	}
+	return ownHost, true
+}
+
+// enginePing checks that a Docker engine answers at host, in DOCKER_HOST's notation.
+func enginePing(ctx context.Context, host string) error {
+	network, address, found := strings.Cut(host, "://")
+	if !found {
+		return fmt.Errorf("DOCKER_HOST %q has no scheme", host)
+	}
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/_ping", nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", host, response.Status)
+	}
+	return nil
+}
+
+// engine is the sandbox's own Docker engine. Its containers run in the sandbox's
+// containerd.
+func (l layout) engine() (daemon, error) {
+	program, err := exec.LookPath("dockerd")
+	if err != nil {
+		return daemon{}, err
+	}
+	// A file of its own: what the machine's /etc/docker/daemon.json says is meant
+	// for another engine.
+	if err := writeFile(l.path("config", "docker.json"), "{}\n"); err != nil {
+		return daemon{}, err
+	}
+	host := "unix://" + socket("docker")
+	return daemon{
+		name:    "dockerd",
+		program: program,
+		args: []string{
+			"--config-file=" + l.path("config", "docker.json"),
+			"--host=" + host,
+			"--data-root=" + l.path("docker"),
+			"--exec-root=" + runDir + "/docker",
+			"--pidfile=", // it would be mistaken for a running engine's after a kill
+			"--containerd=" + socket("containerd"),
+			"--cgroup-parent=/" + cgroupName + "/docker",
+			"--bridge=" + engineBridgeName,
+			"--log-level=warn",
+		},
+		serves: func(ctx context.Context) error { return enginePing(ctx, host) },
+	}, nil
+}

@@ -1,0 +1,79 @@
+// Command sandbox gives a machine that has nothing but Go, make and Debian's
+// packages what the program needs: a registry, a Docker engine and a real
+// one-node Kubernetes, built from pinned upstream source.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+const usage = `usage: sandbox up | down | status | env
+
+  up      build what is missing, start what is not running, pulumi up on stack dev
+  down    stop everything and put the machine back as it was
+  status  what runs, where, and how much memory it takes
+  env     the shell settings that make pulumi and kubectl work on the sandbox
+
+Each can be run twice.
+`
+
+const ownClusterHint = `use a cluster of your own: see "With your own cluster" in README.md`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	verbs := map[string]func(layout, context.Context) error{
+		"up": layout.up, "down": layout.down, "status": layout.status, "env": layout.printEnv,
+	}
+	if len(args) != 1 || verbs[args[0]] == nil {
+		return errors.New(usage)
+	}
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("the sandbox needs Linux, and this is %s: %s", runtime.GOOS, ownClusterHint)
+	}
+	l, err := newLayout()
+	if err != nil {
+		return err
+	}
+	return verbs[args[0]](l, ctx)
+}
+
+// claim makes sure that this may change the machine, and that nobody else does
+// at the same time; the caller releases it.
+func (l layout) claim() (release func() error, err error) {
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("the sandbox needs root, to run containers: use sudo, or %s", ownClusterHint)
+	}
+	// The kubelet makes the longest socket path, and the kernel's limit is 107 bytes.
+	const longest = "kubelet/pod-resources/kubelet.sock"
+	if length := len(l.path(longest)); length > 107 {
+		return nil, fmt.Errorf("the path of this checkout is %d characters too long for the unix sockets in it: move it",
+			length-107)
+	}
+	if err := os.MkdirAll(l.cache, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(l.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(errors.New("another `make up` or `make down` is under way: wait for it to end"), lock.Close())
+	}
+	return lock.Close, nil
+}

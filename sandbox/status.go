@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// status prints a line for each daemon, and what all of the sandbox's processes,
+// pods included, take of the memory; it fails unless everything runs.
+func (l layout) status(ctx context.Context) error {
+	var missing []string
+	for _, name := range daemons {
+		pid, _ := l.running(name)
+		switch _, own := l.engineHost(ctx); {
+		case pid != 0:
+			fmt.Printf("%-20s process %-8d %6.0f MiB\n", name, pid, residentMiB(pid))
+		case name == "dockerd" && !own:
+			fmt.Printf("%-20s the machine's own\n", name)
+		default:
+			fmt.Printf("%-20s not running\n", name)
+			missing = append(missing, name)
+		}
+	}
+	if pids, err := cgroupProcesses(); err == nil {
+		var total float64
+		for _, pid := range pids {
+			total += residentMiB(pid)
+		}
+		fmt.Printf("%-20s %d processes %6.0f MiB\n", "in all", len(pids), total)
+	}
+	if missing != nil {
+		return fmt.Errorf("not running: %s: run `make up`", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// residentMiB is a process's memory that no other shares by name: its
+// proportional set size, from /proc/PID/smaps_rollup.
+func residentMiB(pid int) float64 {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(content)) {
+		var kibibytes float64
+		if _, err := fmt.Sscanf(line, "Pss: %f kB", &kibibytes); err == nil {
+			return kibibytes / 1024
+		}
+	}
+	return 0
+}
