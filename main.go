@@ -10,7 +10,12 @@ import (
 )
 
 func main() {
-	program, seeKeys := stack.Program(declare)
+	program, seeKeys := stack.Program(func(ctx *pulumi.Context, settings stack.Settings) error {
+		if err := settings.Cluster.Check(ctx.Context()); err != nil {
+			return err
+		}
+		return declare(ctx, settings)
+	})
 	pulumi.Run(stack.OrExplain(program), seeKeys)
 }
 
@@ -23,7 +28,7 @@ func declare(ctx *pulumi.Context, settings stack.Settings) error {
 	if err != nil {
 		return err
 	}
-	autoscaler, err := stack.NewAutoscaler(ctx, settings, namespace)
+	autoscaler, err := stack.NewAutoscaler(ctx, settings, namespace, image)
 	if err != nil {
 		return err
 	}

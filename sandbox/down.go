@@ -18,11 +18,15 @@ import (
 // down ends all that the sandbox started and removes all that it made, but for
 // the cache of built programs.
 func (l layout) down(ctx context.Context) error {
-	release, err := l.claim()
+	release, err := l.claim(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
+	return l.takeDown(ctx)
+}
+
+func (l layout) takeDown(ctx context.Context) error {
 	_, ownEngine := l.engineHost(ctx)
 	return runSteps(ctx,
 		gone("daemons", l.stopAll),

@@ -31,6 +31,9 @@ const (
 // which a path below the checkout could exceed.
 const runDir = "/run/user-service-sandbox"
 
+// stateFolder is the folder in the checkout that holds the sandbox's state.
+const stateFolder = ".sandbox"
+
 // layout tells where things are on disk.
 type layout struct {
 	checkout string // the project's root
@@ -53,7 +56,7 @@ func newLayout() (layout, error) {
 		if _, err := os.Stat(filepath.Join(checkout, "Pulumi.yaml")); err == nil {
 			return layout{
 				checkout: checkout,
-				state:    filepath.Join(checkout, ".sandbox"),
+				state:    filepath.Join(checkout, stateFolder),
 				cache:    filepath.Join(cache, "user-service-sandbox"),
 			}, nil
 		}

@@ -53,9 +53,13 @@ func run(ctx context.Context, args []string) error {
 	return verbs[args[0]](l, ctx)
 }
 
-// claim makes sure that this may change the machine, and that nobody else does
-// at the same time; the caller releases it.
-func (l layout) claim() (release func() error, err error) {
+// ownerFile names the checkout that the machine's sandbox belongs to.
+const ownerFile = runDir + "/checkout"
+
+// claim makes sure that this may change the machine, that nobody else does at the
+// same time, and that the sandbox, if one is up, is this checkout's; the caller
+// releases it.
+func (l layout) claim(ctx context.Context) (release func() error, err error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("the sandbox needs root, to run containers: use sudo, or %s", ownClusterHint)
 	}
@@ -75,5 +79,19 @@ func (l layout) claim() (release func() error, err error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(errors.New("another `make up` or `make down` is under way: wait for it to end"), lock.Close())
 	}
-	return lock.Close, nil
+	return lock.Close, l.displace(ctx)
+}
+
+// displace takes down a sandbox whose checkout was deleted, and refuses to touch
+// one whose checkout is there.
+func (l layout) displace(ctx context.Context) error {
+	content, err := os.ReadFile(ownerFile)
+	if err != nil || string(content) == l.checkout {
+		return nil
+	}
+	owner := layout{checkout: string(content), state: filepath.Join(string(content), stateFolder), cache: l.cache}
+	if _, err := os.Stat(filepath.Join(owner.checkout, "Pulumi.yaml")); err == nil {
+		return fmt.Errorf("the sandbox of %s is up: run `make down` there first", owner.checkout)
+	}
+	return owner.takeDown(ctx)
 }

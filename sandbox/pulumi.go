@@ -106,6 +106,9 @@ func (l layout) stackFile(stack string) string {
 // could not be read without.
 func (l layout) removeSalt(stack string) error {
 	content, err := os.ReadFile(l.stackFile(stack))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

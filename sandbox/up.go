@@ -20,15 +20,15 @@ var daemons = []string{
 
 // up brings the sandbox up, from whatever state it was in, and deploys stack dev.
 func (l layout) up(ctx context.Context) error {
-	release, err := l.claim()
+	release, err := l.claim(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := l.own(); err != nil {
+	if err := l.diskHasRoom(); err != nil {
 		return err
 	}
-	if err := l.diskHasRoom(); err != nil {
+	if err := writeFile(ownerFile, l.checkout); err != nil {
 		return err
 	}
 	if err := runSteps(ctx, append(append([]step{
@@ -44,16 +44,6 @@ func (l layout) up(ctx context.Context) error {
 		return err
 	}
 	return l.deploy(ctx)
-}
-
-// own makes this checkout the one that the machine's sandbox belongs to.
-func (l layout) own() error {
-	file := filepath.Join(runDir, "checkout")
-	owner, err := os.ReadFile(file)
-	if err == nil && string(owner) != l.checkout {
-		return fmt.Errorf("the sandbox of %s is up: run `make down` there first", owner)
-	}
-	return writeFile(file, l.checkout)
 }
 
 // diskHasRoom refuses to start what would fill the disk: the first build needs

@@ -10,7 +10,9 @@ import (
 // one too, with its floor at its ceiling: such bounds hold even where no
 // metrics can be read, and no change of settings ever hands the count from one
 // owner to another.
-func NewAutoscaler(ctx *pulumi.Context, s Settings, namespace pulumi.StringInput) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+//
+// It comes after the image: a build or a push that fails leaves the fleet alone.
+func NewAutoscaler(ctx *pulumi.Context, s Settings, namespace pulumi.StringInput, image pulumi.Resource) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	return autoscalingv2.NewHorizontalPodAutoscaler(ctx, "autoscaler", &autoscalingv2.HorizontalPodAutoscalerArgs{
 		Metadata: metav1.ObjectMetaArgs{
 			Name:      pulumi.String(autoscalerName),
@@ -36,5 +38,5 @@ func NewAutoscaler(ctx *pulumi.Context, s Settings, namespace pulumi.StringInput
 				},
 			}},
 		},
-	})
+	}, pulumi.DependsOn([]pulumi.Resource{image}))
 }

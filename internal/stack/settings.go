@@ -23,6 +23,8 @@ type Settings struct {
 	Platform  string // linux/<architecture>
 	Namespace string
 
+	Cluster Cluster
+
 	Replicas    int // floor of the fleet, 1 or more
 	MaxReplicas int // its ceiling; equal to Replicas in a fleet of fixed size
 	CPUTarget   int // percent of CPURequest, 1 to 100
@@ -47,6 +49,7 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 		GoImage:       r.text("goImage", imageReference),
 		Platform:      r.text("platform", platform),
 		Namespace:     r.text("namespace", namespace),
+		Cluster:       Cluster{config.Get(ctx, "kubernetes:context"), config.Get(ctx, "kubernetes:kubeconfig")},
 		Replicas:      r.whole("replicas", math.MaxInt32),
 		CPUTarget:     r.whole("cpuTarget", 100),
 		CPURequest:    r.quantity("cpuRequest", "1m"),
@@ -66,7 +69,7 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 		r.fault("memoryRequest (%v) is above memoryLimit (%v): raise the limit with `pulumi config set memoryLimit %v`",
 			&s.MemoryRequest, &s.MemoryLimit, &s.MemoryRequest)
 	}
-	if config.Get(ctx, "kubernetes:context") == "" {
+	if s.Cluster.Context == "" {
 		r.fault("kubernetes:context is missing: name this stack's cluster with `pulumi config set kubernetes:context <name>`, one of `kubectl config get-contexts -o name`")
 	}
 	r.unknown(ctx, keys)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,39 @@ func (s story) removeNamespace(t *testing.T) {
 	if _, err := s.Kubectl(ctx, "delete", "namespace", namespace, "--ignore-not-found", "--wait=true"); err != nil {
 		t.Errorf("clean up: %v", err)
 	}
+}
+
+// refusingRegistry is one that lets nobody push; it returns its host.
+func refusingRegistry(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.URL.Path == "/v2/":
+		case r.Method == http.MethodHead:
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// kubeconfigOfNobody is the sandbox's kubeconfig with an address where nothing listens.
+func (s story) kubeconfigOfNobody(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(os.Getenv("KUBECONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	elsewhere := strings.Replace(string(content), ":6443", ":6444", 1)
+	if err := os.WriteFile(file, []byte(elsewhere), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // processOfPod finds the process that a pod's container runs, by the pod's name

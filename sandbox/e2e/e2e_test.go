@@ -56,6 +56,7 @@ func TestTutorial(t *testing.T) {
 		{"a changed source line rolls the pods", story.changedSourceRolls},
 		{"replicas 10 gives ten ready pods that all answer", story.tenReplicas},
 		{"bad settings are refused before anything is touched", story.badSettingsAreRefused},
+		{"what is out of reach is named", story.outOfReachIsNamed},
 		{"destroy leaves nothing behind", story.destroyLeavesNothing},
 	} {
 		if !t.Run(sentence.name, func(t *testing.T) { sentence.test(s, t) }) {
@@ -224,6 +225,55 @@ func (s story) badSettingsAreRefused(t *testing.T) {
 	}
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
+	}
+}
+
+func (s story) outOfReachIsNamed(t *testing.T) {
+	for _, key := range []string{"replicas", "replcas"} {
+		if _, err := s.Pulumi(t.Context(), "config", "rm", "--stack=dev", key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.generations(t)
+	// Something to build and push.
+	s.editSource(t, func(source string) string {
+		return strings.Replace(source, "Augusta Ada King", "Countess of Lovelace", 1)
+	})
+	registry := refusingRegistry(t)
+	for _, fault := range []struct {
+		env        string
+		key, value string
+		want       string
+	}{
+		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
+		{env: "KUBECONFIG=" + s.kubeconfigOfNobody(t), want: `the cluster of kubernetes:context ("sandbox") does not answer`},
+		{env: "DOCKER_HOST=unix:///nowhere.sock", want: "cannot reach the Docker engine at unix:///nowhere.sock"},
+		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v1.0: denied"},
+	} {
+		p := s.Project
+		if fault.env != "" {
+			p = p.With(fault.env)
+		}
+		if fault.key != "" {
+			if err := p.Set(t.Context(), fault.key, fault.value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := p.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+		if err == nil || !strings.Contains(out, fault.want) {
+			t.Errorf("with %s%s %s up does not end in %q but (%v):\n%s", fault.env, fault.key, fault.value, fault.want, err, out)
+		}
+		for key, value := range map[string]string{"kubernetes:context": "sandbox", "image": s.Image} {
+			if err := s.Set(t.Context(), key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if after := s.generations(t); after != before {
+		t.Errorf("generations of the objects went from %s to %s", before, after)
+	}
+	if _, err := s.Up(t.Context()); err != nil {
+		t.Errorf("the next up, with all in reach: %v", err)
 	}
 }
 

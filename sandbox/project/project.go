@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -83,6 +84,13 @@ func (p *Project) Pulumi(ctx context.Context, args ...string) (string, error) {
 // Kubectl runs a kubectl command in the project's namespace.
 func (p *Project) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return p.Run(ctx, "kubectl", append([]string{"--namespace=" + p.Namespace}, args...)...)
+}
+
+// With returns the project as it is with other environment variables.
+func (p *Project) With(env ...string) *Project {
+	with := *p
+	with.env = append(slices.Clone(p.env), env...)
+	return &with
 }
 
 // Run runs any command in the copy.

@@ -1,0 +1,95 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// clusterTimeout is how long a cluster may take to say that it is there.
+const clusterTimeout = 10 * time.Second
+
+// Cluster is where a stack goes.
+type Cluster struct {
+	Context    string // of the kubeconfig
+	Kubeconfig string // path or content; empty for kubectl's own: KUBECONFIG, else ~/.kube/config
+}
+
+// Check fails unless the cluster answers. Without it nobody would tell: with no
+// cluster Pulumi's provider passes every preview, and an up that changes nothing.
+func (c Cluster) Check(ctx context.Context) error {
+	kubeconfig, err := c.load()
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	if kubeconfig.Contexts[c.Context] == nil {
+		return fmt.Errorf("kubernetes:context (%q) is not in the kubeconfig: %s", c.Context, c.advice(kubeconfig))
+	}
+	client, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, nil, nil).ClientConfig()
+	if err != nil {
+		return fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
+	}
+	client.Timeout = clusterTimeout
+	if err := answers(ctx, client); err != nil {
+		return fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: see what `kubectl --context %s version` says",
+			c.Context, err, c.Context)
+	}
+	return nil
+}
+
+// answers asks the API server for its version, which every user may see.
+func answers(ctx context.Context, client *rest.Config) error {
+	server, _, err := rest.DefaultServerUrlFor(client)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("version").String(), nil)
+	if err != nil {
+		return err
+	}
+	transport, err := rest.HTTPClientFor(client)
+	if err != nil {
+		return err
+	}
+	response, err := transport.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s says %s", server, response.Status)
+	}
+	return nil
+}
+
+func (c Cluster) load() (*api.Config, error) {
+	if c.Kubeconfig == "" {
+		return clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	}
+	if _, err := os.Stat(c.Kubeconfig); err == nil {
+		return clientcmd.LoadFromFile(c.Kubeconfig)
+	}
+	return clientcmd.Load([]byte(c.Kubeconfig))
+}
+
+// advice says which contexts there are to choose from.
+func (c Cluster) advice(kubeconfig *api.Config) string {
+	names := slices.Sorted(maps.Keys(kubeconfig.Contexts))
+	if len(names) == 0 {
+		return "it has none, or there is no such file: see whether KUBECONFIG names the right one"
+	}
+	meant := nearest(c.Context, names)
+	if meant == "" {
+		meant = names[0]
+	}
+	return fmt.Sprintf("it has %s: choose one with `pulumi config set kubernetes:context %s`", strings.Join(names, ", "), meant)
+}
