@@ -127,16 +127,29 @@ func TestARolloutNeverTakesAPodAwayFirst(t *testing.T) {
 	up(t, "prod", nil).expect(t, "deployment", "spec.strategy.rollingUpdate.maxUnavailable", 0.0)
 }
 
-func TestARolloutThatHangsFailsInTwoMinutes(t *testing.T) {
+func TestARolloutThatHangsFailsAtTheRolloutTimeout(t *testing.T) {
 	t.Parallel()
-	f := up(t, "dev", nil)
-	timeouts := f.resources["deployment"].RegisterRPC.GetCustomTimeouts()
-	for _, text := range []string{timeouts.GetCreate(), timeouts.GetUpdate()} {
-		if timeout, err := time.ParseDuration(text); err != nil || timeout != 2*time.Minute {
-			t.Errorf("a rollout times out after %q", text)
+	for setting, want := range map[string]time.Duration{"": 2 * time.Minute, "45": 45 * time.Second} {
+		changes := map[string]string{}
+		if setting != "" {
+			changes["rolloutTimeout"] = setting
 		}
+		f := up(t, "dev", changes)
+		timeouts := f.resources["deployment"].RegisterRPC.GetCustomTimeouts()
+		for _, text := range []string{timeouts.GetCreate(), timeouts.GetUpdate()} {
+			if timeout, err := time.ParseDuration(text); err != nil || timeout != want {
+				t.Errorf("with rolloutTimeout %q a rollout times out after %q, want %s", setting, text, want)
+			}
+		}
+		f.expect(t, "deployment", "spec.progressDeadlineSeconds", want.Seconds())
 	}
-	f.expect(t, "deployment", "spec.progressDeadlineSeconds", 120.0)
+}
+
+func TestTheAutoscalerWaitsForTheScaleDownWindow(t *testing.T) {
+	t.Parallel()
+	f := up(t, "prod", map[string]string{"scaleDownWindow": "60"})
+	f.expect(t, "autoscaler", "spec.behavior.scaleDown.stabilizationWindowSeconds", 60.0)
+	f.expect(t, "autoscaler", "spec.behavior.scaleUp.stabilizationWindowSeconds", 0.0)
 }
 
 func TestTheDefaultNamespaceIsNotTheStacks(t *testing.T) {

@@ -37,6 +37,39 @@ func NewAutoscaler(ctx *pulumi.Context, s Settings, namespace pulumi.StringInput
 					},
 				},
 			}},
+			Behavior: behavior(s),
 		},
 	}, pulumi.DependsOn([]pulumi.Resource{image}))
+}
+
+// behavior grows the fleet fast, for load that waits is lost, and shrinks it
+// slowly, for load that went may come back:
+//   - up: as soon as it is needed, every 15 s to the double or by 4 pods,
+//     whichever is more;
+//   - down: once it was not needed for all of the scale-down window, every
+//     minute by half at most.
+func behavior(s Settings) autoscalingv2.HorizontalPodAutoscalerBehaviorArgs {
+	return autoscalingv2.HorizontalPodAutoscalerBehaviorArgs{
+		ScaleUp: autoscalingv2.HPAScalingRulesArgs{
+			StabilizationWindowSeconds: pulumi.Int(0),
+			SelectPolicy:               pulumi.String("Max"),
+			Policies: autoscalingv2.HPAScalingPolicyArray{
+				policy("Percent", 100, 15),
+				policy("Pods", 4, 15),
+			},
+		},
+		ScaleDown: autoscalingv2.HPAScalingRulesArgs{
+			StabilizationWindowSeconds: pulumi.Int(int(s.ScaleDownWindow.Seconds())),
+			SelectPolicy:               pulumi.String("Max"),
+			Policies:                   autoscalingv2.HPAScalingPolicyArray{policy("Percent", 50, 60)},
+		},
+	}
+}
+
+func policy(kind string, value, seconds int) autoscalingv2.HPAScalingPolicyArgs {
+	return autoscalingv2.HPAScalingPolicyArgs{
+		Type:          pulumi.String(kind),
+		Value:         pulumi.Int(value),
+		PeriodSeconds: pulumi.Int(seconds),
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
@@ -28,6 +29,11 @@ type Settings struct {
 	Replicas    int // floor of the fleet, 1 or more
 	MaxReplicas int // its ceiling; equal to Replicas in a fleet of fixed size
 	CPUTarget   int // percent of CPURequest, 1 to 100
+	// ScaleDownWindow is how far the autoscaler looks back before it takes pods
+	// away: the most that was needed in that time stays.
+	ScaleDownWindow time.Duration
+
+	RolloutTimeout time.Duration // for a release to get all its pods ready
 
 	CPURequest    resource.Quantity
 	MemoryRequest resource.Quantity
@@ -44,21 +50,24 @@ func (s Settings) Autoscaled() bool { return s.MaxReplicas > s.Replicas }
 func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 	r := &reader{config: config.New(ctx, "")}
 	s := Settings{
-		Image:         r.text("image", repository),
-		Version:       r.text("version", tag),
-		GoImage:       r.text("goImage", imageReference),
-		Platform:      r.text("platform", platform),
-		Namespace:     r.text("namespace", namespace),
-		Cluster:       Cluster{config.Get(ctx, "kubernetes:context"), config.Get(ctx, "kubernetes:kubeconfig")},
-		Replicas:      r.whole("replicas", math.MaxInt32),
-		CPUTarget:     r.whole("cpuTarget", 100),
-		CPURequest:    r.quantity("cpuRequest", "1m"),
-		MemoryRequest: r.quantity("memoryRequest", "1Mi"),
-		MemoryLimit:   r.quantity("memoryLimit", "1Mi"),
+		Image:     r.text("image", repository),
+		Version:   r.text("version", tag),
+		GoImage:   r.text("goImage", imageReference),
+		Platform:  r.text("platform", platform),
+		Namespace: r.text("namespace", namespace),
+		Cluster:   Cluster{config.Get(ctx, "kubernetes:context"), config.Get(ctx, "kubernetes:kubeconfig")},
+		Replicas:  r.whole("replicas", 1, math.MaxInt32),
+		CPUTarget: r.whole("cpuTarget", 1, 100),
+		// Kubernetes allows a window of an hour at most.
+		ScaleDownWindow: r.seconds("scaleDownWindow", 0, time.Hour),
+		RolloutTimeout:  r.seconds("rolloutTimeout", 10*time.Second, time.Hour),
+		CPURequest:      r.quantity("cpuRequest", "1m"),
+		MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
+		MemoryLimit:     r.quantity("memoryLimit", "1Mi"),
 	}
 	s.MaxReplicas = s.Replicas
 	if r.value("maxReplicas") != "" {
-		s.MaxReplicas = r.whole("maxReplicas", math.MaxInt32)
+		s.MaxReplicas = r.whole("maxReplicas", 1, math.MaxInt32)
 	}
 
 	if s.MaxReplicas > 0 && s.Replicas > s.MaxReplicas {
@@ -110,15 +119,20 @@ func (r *reader) text(key string, check func(value string) (rule, meant string))
 	return value
 }
 
-// whole reads a whole number from 1 to most, and returns 0 for any other.
-func (r *reader) whole(key string, most int) int {
+// seconds reads a time, given as a whole number of seconds.
+func (r *reader) seconds(key string, least, most time.Duration) time.Duration {
+	return time.Duration(r.whole(key, int(least.Seconds()), int(most.Seconds()))) * time.Second
+}
+
+// whole reads a whole number from least to most, and returns 0 for any other.
+func (r *reader) whole(key string, least, most int) int {
 	value := r.value(key)
 	n, err := strconv.Atoi(value)
 	switch {
 	case err != nil:
 		r.fault("%s (%q) is not a whole number: %s", key, value, mend(key, ""))
-	case n < 1:
-		r.fault("%s (%d) is below 1: %s", key, n, mend(key, "1"))
+	case n < least:
+		r.fault("%s (%d) is below %d: %s", key, n, least, mend(key, strconv.Itoa(least)))
 	case n > most:
 		r.fault("%s (%d) is above %d: %s", key, n, most, mend(key, strconv.Itoa(most)))
 	default:

@@ -98,6 +98,18 @@ func TestBadSettingsAreRefused(t *testing.T) {
 			settings: map[string]string{"maxReplicas": "many"},
 			want:     []string{"maxReplicas (\"many\") is not a whole number: change it, or go back to the default with `pulumi config rm maxReplicas`"},
 		},
+		"scaleDownWindow above an hour": {
+			settings: map[string]string{"scaleDownWindow": "7200"},
+			want:     []string{"scaleDownWindow (7200) is above 3600: set it with `pulumi config set scaleDownWindow 3600`"},
+		},
+		"rolloutTimeout as a duration": {
+			settings: map[string]string{"rolloutTimeout": "2m"},
+			want:     []string{"rolloutTimeout (\"2m\") is not a whole number: change it, or go back to the default with `pulumi config rm rolloutTimeout`"},
+		},
+		"rolloutTimeout too short for any pod": {
+			settings: map[string]string{"rolloutTimeout": "1"},
+			want:     []string{"rolloutTimeout (1) is below 10: set it with `pulumi config set rolloutTimeout 10`"},
+		},
 		"cpuTarget above 100": {
 			settings: map[string]string{"cpuTarget": "170"},
 			want:     []string{"cpuTarget (170) is above 100: set it with `pulumi config set cpuTarget 100`"},
@@ -166,6 +178,7 @@ func TestGoodSettingsAreAccepted(t *testing.T) {
 		{"platform", "linux/arm/v7"},
 		{"replicas", "1"},
 		{"cpuTarget", "100"},
+		{"scaleDownWindow", "0"},
 		{"cpuRequest", "0.5"},
 		{"memoryRequest", "128Mi"},
 		{"memoryLimit", "1G"},
@@ -201,18 +214,20 @@ func TestOthersKeysAreLeftAlone(t *testing.T) {
 func read(t *testing.T, changes map[string]string) (stack.Settings, error) {
 	t.Helper()
 	settings := map[string]string{
-		"kubernetes:context":         "sandbox",
-		"user-service:image":         "127.0.0.1:5000/user-service",
-		"user-service:version":       "v1.0",
-		"user-service:goImage":       "golang:1.26-alpine",
-		"user-service:platform":      "linux/amd64",
-		"user-service:namespace":     "default",
-		"user-service:replicas":      "3",
-		"user-service:maxReplicas":   "",
-		"user-service:cpuTarget":     "70",
-		"user-service:cpuRequest":    "100m",
-		"user-service:memoryRequest": "64Mi",
-		"user-service:memoryLimit":   "128Mi",
+		"kubernetes:context":           "sandbox",
+		"user-service:image":           "127.0.0.1:5000/user-service",
+		"user-service:version":         "v1.0",
+		"user-service:goImage":         "golang:1.26-alpine",
+		"user-service:platform":        "linux/amd64",
+		"user-service:namespace":       "default",
+		"user-service:replicas":        "3",
+		"user-service:maxReplicas":     "",
+		"user-service:cpuTarget":       "70",
+		"user-service:scaleDownWindow": "300",
+		"user-service:rolloutTimeout":  "120",
+		"user-service:cpuRequest":      "100m",
+		"user-service:memoryRequest":   "64Mi",
+		"user-service:memoryLimit":     "128Mi",
 	}
 	for key, value := range changes {
 		if !strings.Contains(key, ":") {

@@ -1,17 +1,11 @@
 package stack
 
 import (
-	"time"
-
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
-
-// rolloutTimeout is how long a release may take to get all its pods ready.
-// Pulumi would wait 10 minutes, silently, for pods that crash at start.
-const rolloutTimeout = 2 * time.Minute
 
 // A pod that is told to go stays useful until nobody calls it any more. In
 // seconds, one after the other:
@@ -44,9 +38,11 @@ const nonRoot = 65532
 //   - An autoscaled fleet writes its floor once, at creation. The count cannot
 //     just be left out: Kubernetes would read that as 1.
 func NewDeployment(ctx *pulumi.Context, s Settings, namespace, image pulumi.StringInput, autoscaler pulumi.Resource) (*appsv1.Deployment, error) {
+	// Pulumi would wait 10 minutes, silently, for pods that crash at start.
+	timeout := s.RolloutTimeout.String()
 	options := []pulumi.ResourceOption{
 		pulumi.DependsOn([]pulumi.Resource{autoscaler}),
-		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: rolloutTimeout.String(), Update: rolloutTimeout.String()}),
+		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: timeout, Update: timeout}),
 	}
 	if s.Autoscaled() {
 		options = append(options, pulumi.IgnoreChanges([]string{"spec.replicas"}))
@@ -75,7 +71,7 @@ func deploymentSpec(s Settings, image pulumi.StringInput) appsv1.DeploymentSpecA
 				MaxSurge:       pulumi.String("25%"),
 			},
 		},
-		ProgressDeadlineSeconds: pulumi.Int(int(rolloutTimeout.Seconds())),
+		ProgressDeadlineSeconds: pulumi.Int(int(s.RolloutTimeout.Seconds())),
 		// Old ReplicaSets serve `kubectl rollout undo` alone; the way back here
 		// is an older commit.
 		RevisionHistoryLimit: pulumi.Int(2),
