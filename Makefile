@@ -4,7 +4,7 @@ source := main.go $(wildcard *_test.go) internal app sandbox
 # The race detector needs a C compiler, which a bare machine does not have.
 race := $(if $(shell command -v gcc),-race)
 
-.PHONY: up preview test unit e2e bench down status env program
+.PHONY: up preview test unit e2e bench demo-autoscale down status env program
 
 # From nothing to the running service, on this machine.
 up: program
@@ -32,6 +32,11 @@ e2e: program
 # The figures of the README's "Figures" section.
 bench:
 	@go -C sandbox run ./bench
+
+# Two to ten pods under load and back, live and as a picture.
+demo-autoscale: program
+	@$(sandbox) status >/dev/null && eval "$$($(sandbox) env)" && \
+		go -C sandbox run ./demo -picture ../docs/autoscale.svg
 
 down status env: program
 	@$(sandbox) $@

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 )
@@ -46,7 +47,7 @@ func (l layout) coreDNS() (daemon, error) {
 		program: l.bin("coredns"),
 		args:    []string{"-conf", l.path("config", "Corefile")},
 		listens: []string{bridgeAddress + ":" + dnsPort, "127.0.0.1:10080", "127.0.0.1:10081"},
-		serves:  func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:10081/ready", nil) },
+		serves:  func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:10081/ready", &http.Transport{}) },
 	}, nil
 }
 

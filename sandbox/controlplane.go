@@ -115,13 +115,15 @@ func (l layout) answers(url, authority, client string) func(context.Context) err
 		if err != nil {
 			return err
 		}
-		return get(ctx, url, config)
+		return get(ctx, url, &http.Transport{TLSClientConfig: config})
 	}
 }
 
 // answersInsecurely is answers for a loopback endpoint that signs its own certificate.
 func answersInsecurely(url string) func(context.Context) error {
-	return func(ctx context.Context) error { return get(ctx, url, &tls.Config{InsecureSkipVerify: true}) }
+	return func(ctx context.Context) error {
+		return get(ctx, url, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}})
+	}
 }
 
 func (l layout) tlsConfig(authority, client string) (*tls.Config, error) {
@@ -138,13 +140,11 @@ func (l layout) tlsConfig(authority, client string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}, nil
 }
 
-// get asks once and fails unless the answer is 200.
-func get(ctx context.Context, url string, config *tls.Config) error {
-	client := http.Client{
-		Timeout: 5 * time.Second,
-		// No proxy: every address of the sandbox is on this machine.
-		Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true},
-	}
+// get asks once and fails unless the answer is 200. The transport has no proxy:
+// every address of the sandbox is on this machine.
+func get(ctx context.Context, url string, transport *http.Transport) error {
+	transport.DisableKeepAlives = true
+	client := http.Client{Timeout: 5 * time.Second, Transport: transport}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

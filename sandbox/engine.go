@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 )
 
 // engineHost is where the Docker engine listens that builds images: the
@@ -29,25 +28,11 @@ func enginePing(ctx context.Context, host string) error {
 	if !found {
 		return fmt.Errorf("DOCKER_HOST %q has no scheme", host)
 	}
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true,
+	return get(ctx, "http://docker/_ping", &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/_ping", nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", host, response.Status)
-	}
-	return nil
+	})
 }
 
 // engine is the sandbox's own Docker engine. Its containers run in the sandbox's
@@ -73,6 +58,7 @@ func (l layout) engine() (daemon, error) {
 			"--exec-root=" + runDir + "/docker",
 			"--pidfile=", // it would be mistaken for a running engine's after a kill
 			"--containerd=" + socket("containerd"),
+			"--exec-opt=native.cgroupdriver=cgroupfs",
 			"--cgroup-parent=/" + cgroupName + "/docker",
 			"--bridge=" + engineBridgeName,
 			"--log-level=warn",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,7 +44,7 @@ http: {addr: %q}
 		// Tracing would look for a collector on this machine.
 		env:     []string{"OTEL_TRACES_EXPORTER=none"},
 		listens: []string{registryAddress},
-		serves:  func(ctx context.Context) error { return get(ctx, "http://"+registryAddress+"/v2/", nil) },
+		serves:  func(ctx context.Context) error { return get(ctx, "http://"+registryAddress+"/v2/", &http.Transport{}) },
 	}, nil
 }
 

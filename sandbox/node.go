@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,7 +130,7 @@ volumePluginDir: %[9]q
 			"--node-ip=" + bridgeAddress,
 		},
 		listens: []string{bridgeAddress + ":10250", "127.0.0.1:10248"},
-		serves:  func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:10248/healthz", nil) },
+		serves:  func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:10248/healthz", &http.Transport{}) },
 	}, nil
 }
 
@@ -156,7 +157,7 @@ conntrack: {maxPerCore: 0}
 		program: l.bin("kube-proxy"),
 		args:    []string{"--config=" + l.path("config", "kube-proxy.yaml")},
 		listens: []string{"127.0.0.1:10256", "127.0.0.1:10249"},
-		serves:  func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:10256/livez", nil) },
+		serves:  func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:10256/livez", &http.Transport{}) },
 	}, nil
 }
 

@@ -136,14 +136,15 @@ func (l layout) compile(ctx context.Context, p part, version, folder string) err
 			return err
 		}
 	}
-	if err := os.MkdirAll(l.cache, 0o755); err != nil {
-		return err
-	}
-	unfinished, err := os.MkdirTemp(l.cache, "building-")
-	if err != nil {
+	// One name for all: what a killed build left there goes with the next.
+	unfinished := filepath.Join(l.cache, "building")
+	if err := os.RemoveAll(unfinished); err != nil {
 		return err
 	}
 	defer os.RemoveAll(unfinished)
+	if err := os.MkdirAll(unfinished, 0o755); err != nil {
+		return err
+	}
 	target := unfinished + "/"
 	if len(p.programs) == 1 {
 		target += p.programs[0].name

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,56 +15,12 @@ import (
 
 const registry = "127.0.0.1:5000"
 
-// startProbe runs the probe as a pod beside the service.
-func (s story) startProbe(t *testing.T) {
-	t.Helper()
-	folder := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(folder, "probe"), "./probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v: %s", err, out)
-	}
-	dockerfile := "FROM scratch\nCOPY probe /probe\nUSER 65532:65532\nENTRYPOINT [\"/probe\"]\nCMD [\"wait\"]\n"
-	if err := os.WriteFile(filepath.Join(folder, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	image := registry + "/" + namespace + "/probe:latest"
-	for _, args := range [][]string{{"build", "--tag", image, folder}, {"push", image}} {
-		docker := exec.Command("docker", args...)
-		docker.Env = append(os.Environ(), "DOCKER_BUILDKIT=0") // Debian's docker.io has no buildx
-		if out, err := docker.CombinedOutput(); err != nil {
-			t.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	s.apply(t, fmt.Sprintf(`{
-		"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"},
-		"spec": {
-			"terminationGracePeriodSeconds": 1,
-			"automountServiceAccountToken": false,
-			"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-			"containers": [{
-				"name": "probe", "image": %q, "imagePullPolicy": "Always",
-				"securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}
-			}]
-		}
-	}`, image))
-	s.kubectl(t, "wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
-}
-
-func (s story) apply(t *testing.T, manifest string) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "manifest.json")
-	if err := os.WriteFile(file, []byte(manifest), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.kubectl(t, "apply", "--filename="+file)
-}
-
-// removeNamespace removes what the story made, however it ended.
+// removeNamespace removes what the story made, however it ended. It does not wait:
+// every story has a namespace of its own.
 func (s story) removeNamespace(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), podDeadline)
 	defer cancel()
-	if _, err := s.Kubectl(ctx, "delete", "namespace", namespace, "--ignore-not-found", "--wait=true"); err != nil {
+	if _, err := s.Kubectl(ctx, "delete", "namespace", s.Namespace, "--ignore-not-found", "--wait=false"); err != nil {
 		t.Errorf("clean up: %v", err)
 	}
 }

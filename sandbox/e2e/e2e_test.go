@@ -4,8 +4,6 @@
 package e2e
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,27 +16,28 @@ import (
 	"user-service/sandbox/project"
 )
 
-const namespace = "e2e"
-
 // podDeadline is how long pods may take to come and go: the drain, at most 30
 // seconds, is the longest part of it.
 const podDeadline = 2 * time.Minute
 
-// story is what the subtests share.
+// story is a copy of the project on the sandbox.
 type story struct{ *project.Project }
 
-func TestTutorial(t *testing.T) {
+// newStory makes one with a namespace of its own, which goes with the test.
+func newStory(t *testing.T, namespace string) story {
+	t.Helper()
 	p, err := project.Copy(t.Context(), t.TempDir(), namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := story{p}
 	t.Cleanup(func() { s.removeNamespace(t) })
-	up, err := p.Up(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("pulumi up from nothing: %.1f s", up.Seconds())
+	return s
+}
+
+func TestTutorial(t *testing.T) {
+	s := newStory(t, "tutorial")
+	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)
 
 	for _, sentence := range []struct {
@@ -126,10 +125,10 @@ func (s story) crashedContainerRestarts(t *testing.T) {
 func (s story) foundByName(t *testing.T) {
 	for _, host := range []string{
 		"user-service",
-		"user-service." + namespace,
-		"user-service." + namespace + ".svc.cluster.local",
+		"user-service." + s.Namespace,
+		"user-service." + s.Namespace + ".svc.cluster.local",
 	} {
-		answer := s.probe(t, "http://"+host+"/users", 3)
+		answer := s.ask(t, "http://"+host+"/users", 3)
 		if answer.Statuses[http.StatusOK] != 3 {
 			t.Errorf("3 requests to http://%s/users got %+v", host, answer)
 		}
@@ -143,10 +142,7 @@ func (s story) requestsSpread(t *testing.T) {
 
 func (s story) secondUpChangesNothing(t *testing.T) {
 	before := s.generations(t)
-	took, err := s.Up(t.Context(), "--expect-no-changes")
-	if err != nil {
-		t.Fatal(err)
-	}
+	took := s.up(t, "--expect-no-changes")
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
 	}
@@ -157,9 +153,7 @@ func (s story) untouchedSourceStays(t *testing.T) {
 	before := s.pods(t)
 	// Written anew with other times and, in its place in the folder, the same lines.
 	s.editSource(t, func(source string) string { return source })
-	if _, err := s.Up(t.Context(), "--expect-no-changes"); err != nil {
-		t.Fatal(err)
-	}
+	s.up(t, "--expect-no-changes")
 	if after := s.pods(t); !slices.Equal(names(before), names(after)) {
 		t.Errorf("the pods went from %v to %v", names(before), names(after))
 	}
@@ -174,10 +168,7 @@ func (s story) changedSourceRolls(t *testing.T) {
 	s.editSource(t, func(source string) string {
 		return strings.Replace(source, "Ada Lovelace", "Augusta Ada King", 1)
 	})
-	took, err := s.Up(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	took := s.up(t)
 	after := project.Ready(s.pods(t))
 	if slices.ContainsFunc(names(after), func(name string) bool { return slices.Contains(before, name) }) || len(after) != 3 {
 		t.Errorf("ready pods went from %v to %v, want three others", before, names(after))
@@ -185,20 +176,15 @@ func (s story) changedSourceRolls(t *testing.T) {
 	if now, err := s.Output(t.Context(), "image"); err != nil || now == digest {
 		t.Errorf("the image is still %s (%v)", now, err)
 	}
-	if answer := s.probe(t, "http://user-service/users", 10); !strings.Contains(answer.Body, "Augusta Ada King") {
+	if answer := s.ask(t, "http://user-service/users", 10); !strings.Contains(answer.Body, "Augusta Ada King") {
 		t.Errorf("the service does not serve the change: %+v", answer)
 	}
 	t.Logf("from the change to all pods rolled: %.1f s", took.Seconds())
 }
 
 func (s story) tenReplicas(t *testing.T) {
-	if err := s.Set(t.Context(), "replicas", "10"); err != nil {
-		t.Fatal(err)
-	}
-	took, err := s.Up(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.set(t, map[string]string{"replicas": "10"})
+	took := s.up(t)
 	if ready := project.Ready(s.pods(t)); len(ready) != 10 {
 		t.Errorf("%d pods are ready after up, want 10", len(ready))
 	}
@@ -209,11 +195,7 @@ func (s story) tenReplicas(t *testing.T) {
 
 func (s story) badSettingsAreRefused(t *testing.T) {
 	before := s.generations(t)
-	for _, setting := range [][2]string{{"replicas", "ten"}, {"replcas", "4"}} {
-		if err := s.Set(t.Context(), setting[0], setting[1]); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.set(t, map[string]string{"replicas": "ten", "replcas": "4"})
 	out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
 	if err == nil {
 		t.Fatalf("up accepts them:\n%s", out)
@@ -255,26 +237,20 @@ func (s story) outOfReachIsNamed(t *testing.T) {
 			p = p.With(fault.env)
 		}
 		if fault.key != "" {
-			if err := p.Set(t.Context(), fault.key, fault.value); err != nil {
-				t.Fatal(err)
-			}
+			s.set(t, map[string]string{fault.key: fault.value})
 		}
+		start := time.Now()
 		out, err := p.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+		t.Logf("%5.1f s until it says: %s", time.Since(start).Seconds(), fault.want)
 		if err == nil || !strings.Contains(out, fault.want) {
 			t.Errorf("with %s%s %s up does not end in %q but (%v):\n%s", fault.env, fault.key, fault.value, fault.want, err, out)
 		}
-		for key, value := range map[string]string{"kubernetes:context": "sandbox", "image": s.Image} {
-			if err := s.Set(t.Context(), key, value); err != nil {
-				t.Fatal(err)
-			}
-		}
+		s.set(t, map[string]string{"kubernetes:context": "sandbox", "image": s.Image})
 	}
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
 	}
-	if _, err := s.Up(t.Context()); err != nil {
-		t.Errorf("the next up, with all in reach: %v", err)
-	}
+	s.up(t) // with all in reach
 }
 
 func (s story) destroyLeavesNothing(t *testing.T) {
@@ -288,6 +264,33 @@ func (s story) destroyLeavesNothing(t *testing.T) {
 	const kinds = "deployments,replicasets,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,secrets"
 	if out := s.kubectl(t, "get", kinds, "--output=name"); strings.TrimSpace(out) != "" {
 		t.Errorf("destroy left:\n%s", out)
+	}
+}
+
+func (s story) startProbe(t *testing.T) {
+	t.Helper()
+	if err := s.StartProbe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// up runs pulumi up, which must succeed.
+func (s story) up(t *testing.T, args ...string) time.Duration {
+	t.Helper()
+	took, err := s.Up(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return took
+}
+
+// set sets keys of stack dev's configuration.
+func (s story) set(t *testing.T, settings map[string]string) {
+	t.Helper()
+	for key, value := range settings {
+		if err := s.Set(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -328,7 +331,7 @@ func (s story) settled(t *testing.T, count int) {
 // failure, at most requests times.
 func (s story) allAnswer(t *testing.T, pods, requests int) {
 	t.Helper()
-	answer := s.probe(t, "http://user-service/users", requests)
+	answer := s.ask(t, "http://user-service/users", requests)
 	if answer.Statuses[http.StatusOK] != requests || len(answer.Pods) != pods {
 		t.Errorf("%d requests: statuses %v, errors %q, answered by %v; want all 200, from %d pods",
 			requests, answer.Statuses, answer.Errors, answer.Pods, pods)
@@ -336,23 +339,14 @@ func (s story) allAnswer(t *testing.T, pods, requests int) {
 	t.Logf("%d requests, answers per pod: %v", requests, answer.Pods)
 }
 
-// probe asks a URL from inside the cluster.
-func (s story) probe(t *testing.T, url string, count int) answers {
+// ask asks a URL from inside the cluster.
+func (s story) ask(t *testing.T, url string, count int) project.Answers {
 	t.Helper()
-	out := s.kubectl(t, "exec", "probe", "--", "/probe", url, fmt.Sprint(count))
-	var seen answers
-	if err := json.Unmarshal([]byte(out), &seen); err != nil {
-		t.Fatalf("read the probe's answer %q: %v", out, err)
+	answers, err := s.Ask(t.Context(), url, count)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return seen
-}
-
-// answers is what the probe prints.
-type answers struct {
-	Statuses map[int]int
-	Pods     map[string]int
-	Errors   []string
-	Body     string
+	return answers
 }
 
 func (s story) pods(t *testing.T) []project.Pod {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -171,6 +172,17 @@ func (p *Project) Pods(ctx context.Context) ([]Pod, error) {
 		pods = append(pods, pod)
 	}
 	return pods, nil
+}
+
+// CPU is the pods' average that the autoscaler last saw, in percent of the request;
+// -1 when it has seen none yet.
+func (p *Project) CPU(ctx context.Context) (int, error) {
+	out, err := p.Kubectl(ctx, "get", "hpa", "user-service-hpa",
+		"--output=jsonpath={.status.currentMetrics[0].resource.current.averageUtilization}")
+	if err != nil || out == "" {
+		return -1, err
+	}
+	return strconv.Atoi(out)
 }
 
 // Ready keeps the pods that serve and stay.
