@@ -45,7 +45,7 @@ func draw(samples []sample) string {
 <rect width="100%%" height="100%%" fill="white"/>
 <rect x="%d" y="%d" width="%.1f" height="%d" fill="#eef3fb"/>
 <text x="%d" y="%d" fill="#555">%d logins a second</text>
-`, width, height, left, top, x(loaded)-left, bottom-top, left+6, top+14, loginsPerSecond)
+`, width, height, left, top, x(loaded)-left, bottom-top, left+6, bottom-8, loginsPerSecond)
 	for count := 0; count <= most; count += 2 {
 		fmt.Fprintf(&svg, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end" fill="#1f5fbf">%d</text>`+"\n",
 			left, right, y(count, most), y(count, most), left-8, y(count, most)+4, count)

@@ -25,19 +25,14 @@ func (s story) removeNamespace(t *testing.T) {
 	}
 }
 
-// refusingRegistry is one that lets nobody push; it returns its host.
+// refusingRegistry is one that wants a login; it returns its host.
 func refusingRegistry(t *testing.T) string {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Www-Authenticate", `Basic realm="users only"`)
 		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case r.URL.Path == "/v2/":
-		case r.Method == http.MethodHead:
-			w.WriteHeader(http.StatusNotFound)
-		default:
-			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, `{"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}`)
-		}
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprint(w, `{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}`)
 	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
@@ -82,18 +77,25 @@ func registryDigest(t *testing.T, repository, tag string) string {
 	return registryGet(t, repository, "manifests/"+tag, nil).Get("Docker-Content-Digest")
 }
 
-// registrySize is how many bytes a pull of the image transfers.
-func registrySize(t *testing.T, repository, digest string) int64 {
+// layer is one of an image's, as the registry stores it: compressed.
+type layer struct {
+	Digest string
+	Size   int64
+}
+
+// registryLayers asks the registry for the layers of an image, by tag or digest.
+func registryLayers(t *testing.T, repository, reference string) []layer {
 	t.Helper()
-	type blob struct{ Size int64 }
-	var manifest struct {
-		Config blob
-		Layers []blob
-	}
-	registryGet(t, repository, "manifests/"+digest, &manifest)
-	size := manifest.Config.Size
-	for _, layer := range manifest.Layers {
-		size += layer.Size
+	var manifest struct{ Layers []layer }
+	registryGet(t, repository, "manifests/"+reference, &manifest)
+	return manifest.Layers
+}
+
+// totalSize is about how many bytes a pull of the layers transfers.
+func totalSize(layers []layer) int64 {
+	var size int64
+	for _, l := range layers {
+		size += l.Size
 	}
 	return size
 }

@@ -45,6 +45,7 @@ func TestTutorial(t *testing.T) {
 		test func(story, *testing.T)
 	}{
 		{"the image is in the registry and the pods run its digest", story.runsTheDigest},
+		{"the same source gives the same layer anywhere", story.sameSourceSameLayer},
 		{"three pods are ready", story.threeReady},
 		{"a killed pod is replaced", story.killedPodIsReplaced},
 		{"a crashed container is started again", story.crashedContainerRestarts},
@@ -81,7 +82,33 @@ func (s story) runsTheDigest(t *testing.T) {
 			t.Errorf("pod %s is declared as %s and runs %s, want %s", pod.Name, pod.Image, pod.ImageID, image)
 		}
 	}
-	t.Logf("%s, %.1f MB in the registry", image, float64(registrySize(t, s.Image, digest))/1e6)
+	t.Logf("%s, %.1f MB in the registry", image, float64(totalSize(registryLayers(t, s.Image, digest)))/1e6)
+}
+
+// sameSourceSameLayer builds a second copy, as another user on another day might
+// have it: in another folder, under another umask, with other file times and
+// without the first build's cache.
+func (s story) sameSourceSameLayer(t *testing.T) {
+	if !strings.HasPrefix(os.Getenv("DOCKER_HOST"), "unix:///run/user-service-sandbox/") {
+		t.Log("not tried: it would empty the cache of an engine that is not the sandbox's")
+		return
+	}
+	elsewhere := newStory(t, "elsewhere")
+	for _, command := range []string{
+		"chmod -R go= app",
+		"find app -exec touch --date=2001-02-03 {} +",
+		"docker builder prune --all --force",
+	} {
+		if _, err := elsewhere.Run(t.Context(), "sh", "-c", command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took := elsewhere.up(t, "--target=urn:pulumi:dev::user-service::docker:index/image:Image::image")
+	here, there := registryLayers(t, s.Image, "v1.0"), registryLayers(t, elsewhere.Image, "v1.0")
+	if !slices.Equal(here, there) {
+		t.Errorf("the layers are %v here and %v there", here, there)
+	}
+	t.Logf("%d layer, %s, built anew in %.1f s", len(here), here[0].Digest, took.Seconds())
 }
 
 func (s story) threeReady(t *testing.T) {
@@ -230,7 +257,7 @@ func (s story) outOfReachIsNamed(t *testing.T) {
 		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
 		{env: "KUBECONFIG=" + s.kubeconfigOfNobody(t), want: `the cluster of kubernetes:context ("sandbox") does not answer`},
 		{env: "DOCKER_HOST=unix:///nowhere.sock", want: "cannot reach the Docker engine at unix:///nowhere.sock"},
-		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v1.0: denied"},
+		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v1.0: no basic auth credentials; no login for " + registry + " was found"},
 	} {
 		p := s.Project
 		if fault.env != "" {
