@@ -18,9 +18,11 @@ test: unit e2e
 
 unit:
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
-	go vet ./... && go test $(race) ./...
-	go -C app vet ./... && go -C app test $(race) ./...
-	go -C sandbox vet ./... && go -C sandbox test $(race) $$(go -C sandbox list ./... | grep -v /e2e)
+	@go -C sandbox/parts/staticcheck build -o $(CURDIR)/.sandbox/staticcheck honnef.co/go/tools/cmd/staticcheck
+	for module in . app sandbox; do (cd $$module && go vet ./... && $(CURDIR)/.sandbox/staticcheck ./...) || exit 1; done
+	go test $(race) ./...
+	go -C app test $(race) ./...
+	go -C sandbox test $(race) $$(go -C sandbox list ./... | grep -v /e2e)
 
 # On the sandbox, which is taken down afterwards if it was not up before.
 e2e: program

@@ -19,10 +19,7 @@ const usage = `usage: sandbox up | down | status | env
   up      build what is missing, start what is not running, pulumi up on stack dev
   down    stop everything and put the machine back as it was
   status  what runs, where, and how much memory it takes
-  env     the shell settings that make pulumi and kubectl work on the sandbox
-
-Each can be run twice.
-`
+  env     the shell settings that make pulumi and kubectl work on the sandbox`
 
 const ownClusterHint = `use a cluster of your own: see "With your own cluster" in README.md`
 
