@@ -54,6 +54,7 @@ func TestTutorial(t *testing.T) {
 		{"a second up changes nothing", story.secondUpChangesNothing},
 		{"an unchanged source line does not roll the pods", story.untouchedSourceStays},
 		{"a changed source line rolls the pods", story.changedSourceRolls},
+		{"a release that crashes fails with the pod's last words", story.crashingReleaseFails},
 		{"replicas 10 gives ten ready pods that all answer", story.tenReplicas},
 		{"bad settings are refused before anything is touched", story.badSettingsAreRefused},
 		{"what is out of reach is named", story.outOfReachIsNamed},
@@ -209,6 +210,41 @@ func (s story) changedSourceRolls(t *testing.T) {
 	t.Logf("from the change to all pods rolled: %.1f s", took.Seconds())
 }
 
+func (s story) crashingReleaseFails(t *testing.T) {
+	s.set(t, map[string]string{"rolloutTimeout": "25"})
+	s.settled(t, 3)
+	good := names(s.pods(t))
+	s.editFile(t, "main.go", func(source string) string {
+		return strings.Replace(source, "func main() {\n", "func main() {\n\tprintln(\"no database today\")\n\tos.Exit(3)\n", 1)
+	})
+	start := time.Now()
+	out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+	took := time.Since(start)
+	if err == nil {
+		t.Fatalf("up calls it a success:\n%s", out)
+	}
+	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
+	for _, want := range []string{"CrashLoopBackOff", "no database today", "exit code 3"} {
+		if !strings.Contains(diagnostics, want) {
+			t.Errorf("the error does not say %q but:\n%s", want, diagnostics)
+		}
+	}
+	if took > time.Minute {
+		t.Errorf("it took %.1f s to fail, with a rolloutTimeout of 25 s", took.Seconds())
+	}
+	if ready := names(project.Ready(s.pods(t))); !slices.Equal(ready, good) {
+		t.Errorf("ready pods went from %v to %v", good, ready)
+	}
+	s.allAnswer(t, 3, 60)
+	t.Logf("failed after %.1f s, while the old pods served, with:%s", took.Seconds(), diagnostics)
+
+	s.editFile(t, "main.go", func(source string) string {
+		return strings.Replace(source, "\tprintln(\"no database today\")\n\tos.Exit(3)\n", "", 1)
+	})
+	s.up(t) // no other step
+	s.settled(t, 3)
+}
+
 func (s story) tenReplicas(t *testing.T) {
 	s.set(t, map[string]string{"replicas": "10"})
 	took := s.up(t)
@@ -321,10 +357,16 @@ func (s story) set(t *testing.T, settings map[string]string) {
 	}
 }
 
-// editSource rewrites a file of the service's source.
+// editSource rewrites the service's list of users.
 func (s story) editSource(t *testing.T, edit func(string) string) {
 	t.Helper()
-	file := filepath.Join(s.Dir, "app", "users.json")
+	s.editFile(t, "users.json", edit)
+}
+
+// editFile rewrites a file of the service's source.
+func (s story) editFile(t *testing.T, name string, edit func(string) string) {
+	t.Helper()
+	file := filepath.Join(s.Dir, "app", name)
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -354,16 +396,24 @@ func (s story) settled(t *testing.T, count int) {
 	}
 }
 
-// allAnswer asks the service until each of its pods has answered, without one
-// failure, at most requests times.
+// allAnswer asks the service, without one failure, until each of its pods has
+// answered: kube-proxy learns of a pod a moment after it is ready.
 func (s story) allAnswer(t *testing.T, pods, requests int) {
 	t.Helper()
-	answer := s.ask(t, "http://user-service/users", requests)
-	if answer.Statuses[http.StatusOK] != requests || len(answer.Pods) != pods {
-		t.Errorf("%d requests: statuses %v, errors %q, answered by %v; want all 200, from %d pods",
-			requests, answer.Statuses, answer.Errors, answer.Pods, pods)
+	start := time.Now()
+	for {
+		answer := s.ask(t, "http://user-service/users", requests)
+		if answer.Statuses[http.StatusOK] != requests {
+			t.Fatalf("%d requests: statuses %v, errors %q; want all 200", requests, answer.Statuses, answer.Errors)
+		}
+		if len(answer.Pods) == pods {
+			t.Logf("%d requests, %.1f s after the pods were ready, answers per pod: %v", requests, time.Since(start).Seconds(), answer.Pods)
+			return
+		}
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("%d requests, 30 s after the pods were ready, were answered by %v, want %d pods", requests, answer.Pods, pods)
+		}
 	}
-	t.Logf("%d requests, answers per pod: %v", requests, answer.Pods)
 }
 
 // ask asks a URL from inside the cluster.

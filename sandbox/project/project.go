@@ -94,11 +94,16 @@ func (p *Project) With(env ...string) *Project {
 	return &with
 }
 
-// Run runs any command in the copy.
-func (p *Project) Run(ctx context.Context, program string, args ...string) (string, error) {
+// Command is any command in the copy.
+func (p *Project) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = p.Dir, p.env
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+// Run runs any command in the copy.
+func (p *Project) Run(ctx context.Context, program string, args ...string) (string, error) {
+	out, err := p.Command(ctx, program, args...).CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, out)
 	}
