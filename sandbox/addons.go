@@ -38,7 +38,7 @@ func (l layout) coreDNS() (daemon, error) {
     %s
     cache 5
 }
-`, dnsPort, bridgeAddress, l.path("pki", "coredns.kubeconfig"), upstream)
+`, dnsPort, bridgeAddress, l.pki("coredns.kubeconfig"), upstream)
 	if err := writeFile(l.path("config", "Corefile"), config); err != nil {
 		return daemon{}, err
 	}
@@ -53,7 +53,7 @@ func (l layout) coreDNS() (daemon, error) {
 
 // metricsServer tells the autoscaler how busy the pods are.
 func (l layout) metricsServer() daemon {
-	kubeconfig := l.path("pki", "metrics-server.kubeconfig")
+	kubeconfig := l.pki("metrics-server.kubeconfig")
 	return daemon{
 		name:    "metrics-server",
 		program: l.bin("metrics-server"),
@@ -62,9 +62,9 @@ func (l layout) metricsServer() daemon {
 			"--authentication-kubeconfig=" + kubeconfig,
 			"--authorization-kubeconfig=" + kubeconfig,
 			"--bind-address=" + bridgeAddress, "--secure-port=" + metricsPort,
-			"--tls-cert-file=" + l.path("pki", "metrics-server.crt"),
-			"--tls-private-key-file=" + l.path("pki", "metrics-server.key"),
-			"--kubelet-certificate-authority=" + l.path("pki", "ca.crt"),
+			"--tls-cert-file=" + l.pki("metrics-server.crt"),
+			"--tls-private-key-file=" + l.pki("metrics-server.key"),
+			"--kubelet-certificate-authority=" + l.pki("ca.crt"),
 			"--kubelet-preferred-address-types=InternalIP",
 			"--kubelet-use-node-status-port",
 			"--metric-resolution=15s",
@@ -76,7 +76,7 @@ func (l layout) metricsServer() daemon {
 
 // applyAddons declares the add-ons' objects.
 func (l layout) applyAddons(ctx context.Context) error {
-	authority, err := os.ReadFile(l.path("pki", "ca.crt"))
+	authority, err := os.ReadFile(l.pki("ca.crt"))
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available
 imageGCHighThresholdPercent: 100
 podLogsDir: %[8]q
 volumePluginDir: %[9]q
-`, bridgeAddress, l.path("pki", "ca.crt"), l.path("pki", "kubelet.crt"), l.path("pki", "kubelet.key"),
+`, bridgeAddress, l.pki("ca.crt"), l.pki("kubelet.crt"), l.pki("kubelet.key"),
 		socket("containerd"), cgroupName, dnsServiceIP, l.path("logs", "pods"), l.path("kubelet", "volume-plugins"))
 	if err := writeFile(l.path("config", "kubelet.yaml"), config); err != nil {
 		return daemon{}, err
@@ -124,7 +124,7 @@ volumePluginDir: %[9]q
 		program: l.bin("kubelet"),
 		args: []string{
 			"--config=" + l.path("config", "kubelet.yaml"),
-			"--kubeconfig=" + l.path("pki", "kubelet.kubeconfig"),
+			"--kubeconfig=" + l.pki("kubelet.kubeconfig"),
 			"--root-dir=" + l.path("kubelet"),
 			"--hostname-override=" + nodeName,
 			"--node-ip=" + bridgeAddress,
@@ -148,7 +148,7 @@ metricsBindAddress: 127.0.0.1:10249
 nodePortAddresses: [127.0.0.0/8]
 # The kernel's own limits stay: they are the whole machine's.
 conntrack: {maxPerCore: 0}
-`, l.path("pki", "kube-proxy.kubeconfig"), podSubnet, nodeName)
+`, l.pki("kube-proxy.kubeconfig"), podSubnet, nodeName)
 	if err := writeFile(l.path("config", "kube-proxy.yaml"), config); err != nil {
 		return daemon{}, err
 	}

@@ -75,7 +75,7 @@ func (l layout) makeCertificates() error {
 		return err
 	}
 	for _, client := range []string{"controller-manager", "scheduler", "kubelet", "kube-proxy", "coredns", "metrics-server"} {
-		if err := l.writeKubeconfig(client, l.path("pki", client+".kubeconfig")); err != nil {
+		if err := l.writeKubeconfig(client, l.pki(client+".kubeconfig")); err != nil {
 			return err
 		}
 	}
@@ -107,7 +107,7 @@ func (l layout) issue(c certificate) error {
 	if err != nil {
 		return err
 	}
-	if err := writePEM(l.path("pki", c.file+".crt"), "CERTIFICATE", der); err != nil {
+	if err := writePEM(l.pki(c.file+".crt"), "CERTIFICATE", der); err != nil {
 		return err
 	}
 	return l.writeKey(c.file, key)
@@ -147,11 +147,11 @@ func (c certificate) template() (*x509.Certificate, error) {
 }
 
 func (l layout) readCertificate(file string) (keyPair, error) {
-	certificateDER, err := readPEM(l.path("pki", file+".crt"))
+	certificateDER, err := readPEM(l.pki(file + ".crt"))
 	if err != nil {
 		return keyPair{}, err
 	}
-	keyDER, err := readPEM(l.path("pki", file+".key"))
+	keyDER, err := readPEM(l.pki(file + ".key"))
 	if err != nil {
 		return keyPair{}, err
 	}
@@ -172,7 +172,7 @@ func (l layout) makeServiceAccountKey() error {
 	if err != nil {
 		return err
 	}
-	if err := writePEM(l.path("pki", "service-account.pub"), "PUBLIC KEY", public); err != nil {
+	if err := writePEM(l.pki("service-account.pub"), "PUBLIC KEY", public); err != nil {
 		return err
 	}
 	return l.writeKey("service-account", key)
@@ -183,7 +183,7 @@ func (l layout) writeKey(file string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return writePEM(l.path("pki", file+".key"), "EC PRIVATE KEY", der)
+	return writePEM(l.pki(file+".key"), "EC PRIVATE KEY", der)
 }
 
 func writePEM(path, kind string, der []byte) error {
@@ -208,7 +208,7 @@ func (l layout) writeKubeconfig(client, path string) error {
 	var data [3][]byte
 	for i, file := range []string{"ca.crt", client + ".crt", client + ".key"} {
 		var err error
-		if data[i], err = os.ReadFile(l.path("pki", file)); err != nil {
+		if data[i], err = os.ReadFile(l.pki(file)); err != nil {
 			return err
 		}
 	}
