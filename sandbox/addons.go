@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
@@ -85,7 +86,7 @@ func (l layout) applyAddons(ctx context.Context) error {
 		"{dnsServiceIP}", dnsServiceIP,
 		"{dnsPort}", dnsPort,
 		"{metricsPort}", metricsPort,
-		"{caBundle}", base64Text(authority),
+		"{caBundle}", base64.StdEncoding.EncodeToString(authority),
 	).Replace(addonManifests)
 	cmd := l.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", "-")
 	cmd.Stdin = strings.NewReader(manifests)

@@ -24,8 +24,8 @@ var kernelSettings = []string{
 	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
 }
 
-// upstreamFolders are those that upstream programs make at fixed places, outside
-// the folders they are told to use.
+// upstreamFolders are the folders, and one file, that upstream programs make at
+// fixed places, outside those they are told to use.
 var upstreamFolders = []string{
 	"/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/var/log/pods",
 	"/run/containerd", "/run/docker", "/run/runc", "/run/xtables.lock", "/opt/containerd", "/opt/cni", "/etc/cni",

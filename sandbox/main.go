@@ -43,6 +43,10 @@ func run(ctx context.Context, args []string) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("the sandbox needs Linux, and this is %s: %s", runtime.GOOS, ownClusterHint)
 	}
+	// Debian's `su` leaves these out, and iptables, dockerd and runc are there.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin"); err != nil {
+		return err
+	}
 	l, err := newLayout()
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -129,5 +128,3 @@ func withoutSalt(stackFile string) (unsalted string, had bool) {
 	}
 	return strings.Join(kept, ""), had
 }
-
-func base64Text(content []byte) string { return base64.StdEncoding.EncodeToString(content) }

@@ -36,8 +36,8 @@ func (l layout) status(ctx context.Context) error {
 	return nil
 }
 
-// residentMiB is a process's memory that no other shares by name: its
-// proportional set size, from /proc/PID/smaps_rollup.
+// residentMiB is a process's proportional set size, from /proc/PID/smaps_rollup:
+// what processes share counts once in their sum.
 func residentMiB(pid int) float64 {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {

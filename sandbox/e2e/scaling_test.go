@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -211,12 +210,12 @@ func (s story) interruptedUp(t *testing.T) {
 	}
 }
 
-// watchReady watches the Deployment; the function it returns ends that and tells
-// the fewest ready pods seen at any event.
+// watchReady watches the Deployment, from its first event on; the function it
+// returns ends that and tells the fewest ready pods seen at any event.
 func (s story) watchReady(t *testing.T) (fewest func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	watch := exec.CommandContext(ctx, "kubectl", "--namespace="+s.Namespace, "get", "deployment", "user-service-deployment",
+	watch := s.Command(ctx, "kubectl", "--namespace="+s.Namespace, "get", "deployment", "user-service-deployment",
 		"--watch", `--output=jsonpath={.status.readyReplicas}{"\n"}`)
 	out, err := watch.StdoutPipe()
 	if err != nil {
@@ -225,15 +224,17 @@ func (s story) watchReady(t *testing.T) (fewest func() int) {
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	least := 1 << 30
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatalf("the watch of the Deployment ends without an event: %v", watch.Wait())
+	}
+	// The field is left out, and the line empty, when no pod is ready.
+	ready := func() int { count, _ := strconv.Atoi(lines.Text()); return count }
+	least := ready()
 	var reading sync.WaitGroup
 	reading.Go(func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			ready, err := strconv.Atoi(lines.Text())
-			if err != nil {
-				ready = 0 // the field is left out when none is ready
-			}
-			least = min(least, ready)
+		for lines.Scan() {
+			least = min(least, ready())
 		}
 	})
 	return func() int {
