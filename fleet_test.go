@@ -51,14 +51,15 @@ func (f *fleet) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 // up runs the program for a stack as it ships, but for the settings in changes.
 func up(t *testing.T, name string, changes map[string]string) *fleet {
 	t.Helper()
-	f, err := tryUp(t, name, changes)
+	f, err := tryUp(t, name, changes, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func tryUp(t *testing.T, name string, changes map[string]string) (*fleet, error) {
+// tryUp runs it as up does, for a fleet that someone has stopped or not.
+func tryUp(t *testing.T, name string, changes map[string]string, stopped bool) (*fleet, error) {
 	t.Helper()
 	project := loadProject(t)
 	settings := stackConfig(t, project, name)
@@ -67,7 +68,10 @@ func tryUp(t *testing.T, name string, changes map[string]string) (*fleet, error)
 	}
 
 	f := &fleet{resources: map[string]pulumi.MockResourceArgs{}}
-	program, seeKeys := stack.Program(declare)
+	program, seeKeys := stack.Program(func(ctx *pulumi.Context, settings stack.Settings) error {
+		_, err := declare(ctx, settings, stopped)
+		return err
+	})
 	err := pulumi.RunErr(
 		func(ctx *pulumi.Context) error {
 			if err := program(ctx); err != nil {

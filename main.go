@@ -14,31 +14,44 @@ func main() {
 		if err := settings.Cluster.Check(ctx.Context()); err != nil {
 			return err
 		}
-		return declare(ctx, settings)
+		stopped, err := settings.Stopped(ctx.Context())
+		if err != nil {
+			return err
+		}
+		service, err := declare(ctx, settings, stopped)
+		if err != nil {
+			return err
+		}
+		return stack.AwaitScaling(ctx, settings, service)
 	})
 	pulumi.Run(stack.OrExplain(program), seeKeys)
 }
 
-func declare(ctx *pulumi.Context, settings stack.Settings) error {
+// declare declares the stack's resources and returns the last of them: once
+// that one is there, all are. stopped is whether someone has stopped the fleet.
+func declare(ctx *pulumi.Context, settings stack.Settings, stopped bool) (pulumi.CustomResource, error) {
 	image, err := stack.NewImage(ctx, settings)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	namespace, err := stack.NewNamespace(ctx, settings)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	autoscaler, err := stack.NewAutoscaler(ctx, settings, namespace, image)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	deployment, err := stack.NewDeployment(ctx, settings, namespace, image.RepoDigest, autoscaler)
+	deployment, err := stack.NewDeployment(ctx, settings, namespace, image.RepoDigest, autoscaler, stopped)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if _, err := stack.NewDisruptionBudget(ctx, namespace, deployment); err != nil {
+		return nil, err
 	}
 	service, err := stack.NewService(ctx, namespace, deployment)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
 	ctx.Export("image", image.RepoDigest)
@@ -46,5 +59,5 @@ func declare(ctx *pulumi.Context, settings stack.Settings) error {
 	ctx.Export("namespace", namespace)
 	ctx.Export("replicas", pulumi.Int(settings.Replicas))
 	ctx.Export("maxReplicas", pulumi.Int(settings.MaxReplicas))
-	return nil
+	return service, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -52,7 +53,7 @@ func TestPulumiLeavesAllCheckingToTheProgram(t *testing.T) {
 
 func TestBadSettingsDeclareNothing(t *testing.T) {
 	t.Parallel()
-	f, err := tryUp(t, "dev", map[string]string{"replicas": "0", "replcas": "3"})
+	f, err := tryUp(t, "dev", map[string]string{"replicas": "0", "replcas": "3"}, false)
 	if err == nil {
 		t.Error("the program succeeded")
 	}
@@ -92,6 +93,18 @@ func TestAnAutoscaledFleetLeavesTheCountToTheAutoscaler(t *testing.T) {
 	}
 }
 
+func TestAStoppedFleetGetsItsFloorAgain(t *testing.T) {
+	t.Parallel()
+	f, err := tryUp(t, "prod", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.expect(t, "deployment", "spec.replicas", 2.0)
+	if ignored := f.resources["deployment"].RegisterRPC.GetIgnoreChanges(); len(ignored) > 0 {
+		t.Errorf("changes of %v are ignored: the autoscaler does not start a fleet of none", ignored)
+	}
+}
+
 func TestTheAutoscalerScalesThisDeploymentAndChangesBeforeIt(t *testing.T) {
 	t.Parallel()
 	f := up(t, "prod", nil)
@@ -125,6 +138,30 @@ func TestAPodHasTimeToDrain(t *testing.T) {
 func TestARolloutNeverTakesAPodAwayFirst(t *testing.T) {
 	t.Parallel()
 	up(t, "prod", nil).expect(t, "deployment", "spec.strategy.rollingUpdate.maxUnavailable", 0.0)
+}
+
+func TestAPodProvesItselfBeforeAnotherGoesForIt(t *testing.T) {
+	t.Parallel()
+	up(t, "dev", nil).expect(t, "deployment", "spec.minReadySeconds", 10.0)
+}
+
+func TestADrainOfNodesTakesAFewPodsAtATimeAndIsNeverBlocked(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"replicas": "1"})
+	f.expect(t, "disruption-budget", "spec.selector.matchLabels", f.field(t, "deployment", "spec.selector.matchLabels"))
+	f.expect(t, "disruption-budget", "spec.maxUnavailable", "25%")
+	f.expect(t, "disruption-budget", "spec.unhealthyPodEvictionPolicy", "AlwaysAllow")
+}
+
+func TestPodsSpreadOverZonesAndNodes(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", nil)
+	for i, topology := range []string{"topology.kubernetes.io/zone", "kubernetes.io/hostname"} {
+		constraint := fmt.Sprintf("spec.template.spec.topologySpreadConstraints[%d].", i)
+		f.expect(t, "deployment", constraint+"topologyKey", topology)
+		f.expect(t, "deployment", constraint+"whenUnsatisfiable", "ScheduleAnyway")
+		f.expect(t, "deployment", constraint+"labelSelector.matchLabels", f.field(t, "deployment", "spec.selector.matchLabels"))
+	}
 }
 
 func TestARolloutThatHangsFailsAtTheRolloutTimeout(t *testing.T) {
@@ -164,7 +201,7 @@ func TestANamespaceOfItsOwnIsRestrictedAndHoldsEverything(t *testing.T) {
 	t.Parallel()
 	f := up(t, "dev", map[string]string{"namespace": "team-a"})
 	f.expect(t, "namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted")
-	for _, name := range []string{"autoscaler", "deployment", "service"} {
+	for _, name := range []string{"autoscaler", "deployment", "disruption-budget", "service"} {
 		f.expect(t, name, "metadata.namespace", "team-a")
 		if !slices.Contains(f.dependencies(name), "namespace") {
 			t.Errorf("%s may come before its namespace", name)

@@ -97,7 +97,8 @@ authentication:
   anonymous: {enabled: false}
   webhook: {enabled: true}
   x509: {clientCAFile: %[2]q}
-authorization: {mode: Webhook}
+# A right that is taken away is gone in seconds: Kubernetes's default is 5 minutes.
+authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 5s, cacheUnauthorizedTTL: 5s}}
 tlsCertFile: %[3]q
 tlsPrivateKeyFile: %[4]q
 containerRuntimeEndpoint: unix://%[5]s

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// clusterTimeout is how long a cluster may take to say that it is there.
+// clusterTimeout is how long a cluster may take to answer one request.
 const clusterTimeout = 10 * time.Second
 
 // Cluster is where a stack goes.
@@ -27,18 +27,10 @@ type Cluster struct {
 // Check fails unless the cluster answers. Without it nobody would tell: with no
 // cluster Pulumi's provider passes every preview, and an up that changes nothing.
 func (c Cluster) Check(ctx context.Context) error {
-	kubeconfig, err := c.load()
+	client, err := c.client()
 	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
+		return err
 	}
-	if kubeconfig.Contexts[c.Context] == nil {
-		return fmt.Errorf("kubernetes:context (%q) is not in the kubeconfig: %s", c.Context, c.advice(kubeconfig))
-	}
-	client, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, nil, nil).ClientConfig()
-	if err != nil {
-		return fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
-	}
-	client.Timeout = clusterTimeout
 	if err := answers(ctx, client); err != nil {
 		return fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: see what `kubectl --context %s version` says",
 			c.Context, err, c.Context)
@@ -69,6 +61,23 @@ func answers(ctx context.Context, client *rest.Config) error {
 		return fmt.Errorf("%s says %s", server, response.Status)
 	}
 	return nil
+}
+
+// client says how to reach the cluster, and as whom.
+func (c Cluster) client() (*rest.Config, error) {
+	kubeconfig, err := c.load()
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	if kubeconfig.Contexts[c.Context] == nil {
+		return nil, fmt.Errorf("kubernetes:context (%q) is not in the kubeconfig: %s", c.Context, c.advice(kubeconfig))
+	}
+	client, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, nil, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
+	}
+	client.Timeout = clusterTimeout
+	return client, nil
 }
 
 func (c Cluster) load() (*api.Config, error) {

@@ -60,7 +60,7 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 		CPUTarget: r.whole("cpuTarget", 1, 100),
 		// Kubernetes allows a window of an hour at most.
 		ScaleDownWindow: r.seconds("scaleDownWindow", 0, time.Hour),
-		RolloutTimeout:  r.seconds("rolloutTimeout", 10*time.Second, time.Hour),
+		RolloutTimeout:  r.seconds("rolloutTimeout", 20*time.Second, time.Hour),
 		CPURequest:      r.quantity("cpuRequest", "1m"),
 		MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
 		MemoryLimit:     r.quantity("memoryLimit", "1Mi"),

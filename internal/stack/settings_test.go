@@ -108,7 +108,7 @@ func TestBadSettingsAreRefused(t *testing.T) {
 		},
 		"rolloutTimeout too short for any pod": {
 			settings: map[string]string{"rolloutTimeout": "1"},
-			want:     []string{"rolloutTimeout (1) is below 10: set it with `pulumi config set rolloutTimeout 10`"},
+			want:     []string{"rolloutTimeout (1) is below 20: set it with `pulumi config set rolloutTimeout 20`"},
 		},
 		"cpuTarget above 100": {
 			settings: map[string]string{"cpuTarget": "170"},

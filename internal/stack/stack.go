@@ -1,6 +1,6 @@
 // Package stack declares what one stack consists of: an image, the autoscaler
-// that owns the number of pods, the Deployment that runs them and the Service
-// in front. Settings come first and flow down; nothing else reads
+// that owns the number of pods, the Deployment that runs them, the budget for
+// disturbing them and the Service in front. Settings come first and flow down; nothing else reads
 // configuration, and nothing asks for the stack's name.
 package stack
 
@@ -8,9 +8,10 @@ import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 // The names in the cluster are fixed: people and other programs type them.
 const (
-	serviceName    = "user-service"
-	deploymentName = serviceName + "-deployment"
-	autoscalerName = serviceName + "-hpa"
+	serviceName          = "user-service"
+	deploymentName       = serviceName + "-deployment"
+	autoscalerName       = serviceName + "-hpa"
+	disruptionBudgetName = serviceName + "-pdb"
 )
 
 // httpPort is where the container listens; probes and the Service call it by

@@ -22,6 +22,10 @@ const (
 	gracePeriodSeconds = 30
 )
 
+// provingSeconds is how long a new pod must stay ready before an old one goes
+// for it. A release that crashes under its first requests is caught here.
+const provingSeconds = 10
+
 // nonRoot is the numeric user and group the image runs as. The kubelet refuses
 // a name, which it cannot tell from root's.
 const nonRoot = 65532
@@ -35,16 +39,17 @@ const nonRoot = 65532
 //     count follows.
 //   - A fixed fleet writes its count over whatever the autoscaler last wrote
 //     (patchForce); without it a server-side apply ends in a conflict.
-//   - An autoscaled fleet writes its floor once, at creation. The count cannot
-//     just be left out: Kubernetes would read that as 1.
-func NewDeployment(ctx *pulumi.Context, s Settings, namespace, image pulumi.StringInput, autoscaler pulumi.Resource) (*appsv1.Deployment, error) {
+//   - An autoscaled fleet writes its floor once, at creation, and again when
+//     someone has stopped it. The count cannot just be left out: Kubernetes
+//     would read that as 1.
+func NewDeployment(ctx *pulumi.Context, s Settings, namespace, image pulumi.StringInput, autoscaler pulumi.Resource, stopped bool) (*appsv1.Deployment, error) {
 	// Pulumi would wait 10 minutes, silently, for pods that crash at start.
 	timeout := s.RolloutTimeout.String()
 	options := []pulumi.ResourceOption{
 		pulumi.DependsOn([]pulumi.Resource{autoscaler}),
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: timeout, Update: timeout}),
 	}
-	if s.Autoscaled() {
+	if s.Autoscaled() && !stopped {
 		options = append(options, pulumi.IgnoreChanges([]string{"spec.replicas"}))
 	}
 	return appsv1.NewDeployment(ctx, "deployment", &appsv1.DeploymentArgs{
@@ -65,12 +70,14 @@ func deploymentSpec(s Settings, image pulumi.StringInput) appsv1.DeploymentSpecA
 		Strategy: appsv1.DeploymentStrategyArgs{
 			Type: pulumi.String("RollingUpdate"),
 			RollingUpdate: appsv1.RollingUpdateDeploymentArgs{
-				// No pod goes before its successor is ready. A quarter of the
-				// fleet at a time makes four rounds of it, whatever the size.
+				// No pod goes before its successor has proved itself. All
+				// successors start at once, so that a release waits for that
+				// once; where the nodes have less room, they take turns.
 				MaxUnavailable: pulumi.Int(0),
-				MaxSurge:       pulumi.String("25%"),
+				MaxSurge:       pulumi.String("100%"),
 			},
 		},
+		MinReadySeconds:         pulumi.Int(provingSeconds),
 		ProgressDeadlineSeconds: pulumi.Int(int(s.RolloutTimeout.Seconds())),
 		// Old ReplicaSets serve `kubectl rollout undo` alone; the way back here
 		// is an older commit.
@@ -89,12 +96,26 @@ func podSpec(s Settings, image pulumi.StringInput) corev1.PodSpecArgs {
 		// The service never calls the API server, and finds others by DNS.
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		EnableServiceLinks:           pulumi.Bool(false),
+		TopologySpreadConstraints:    corev1.TopologySpreadConstraintArray{spreadOver("topology.kubernetes.io/zone"), spreadOver("kubernetes.io/hostname")},
 		SecurityContext: corev1.PodSecurityContextArgs{
 			RunAsNonRoot:   pulumi.Bool(true),
 			RunAsUser:      pulumi.Int(nonRoot),
 			RunAsGroup:     pulumi.Int(nonRoot),
 			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
+	}
+}
+
+// spreadOver puts the pods of one release evenly on zones or nodes, so that the
+// loss of one costs few of them. It is a wish: a pod in a crowd is better than
+// none.
+func spreadOver(topology string) corev1.TopologySpreadConstraintArgs {
+	return corev1.TopologySpreadConstraintArgs{
+		TopologyKey:       pulumi.String(topology),
+		MaxSkew:           pulumi.Int(1),
+		WhenUnsatisfiable: pulumi.String("ScheduleAnyway"),
+		LabelSelector:     metav1.LabelSelectorArgs{MatchLabels: labels()},
+		MatchLabelKeys:    pulumi.StringArray{pulumi.String("pod-template-hash")},
 	}
 }
 

@@ -214,9 +214,8 @@ func (s story) crashingReleaseFails(t *testing.T) {
 	s.set(t, map[string]string{"rolloutTimeout": "25"})
 	s.settled(t, 3)
 	good := names(s.pods(t))
-	s.editFile(t, "main.go", func(source string) string {
-		return strings.Replace(source, "func main() {\n", "func main() {\n\tprintln(\"no database today\")\n\tos.Exit(3)\n", 1)
-	})
+	const sound, crashing = "func main() {\n", "func main() {\n\tprintln(\"no database today\")\n\tos.Exit(3)\n"
+	s.edit(t, "app/main.go", sound, crashing)
 	start := time.Now()
 	out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
 	took := time.Since(start)
@@ -238,9 +237,7 @@ func (s story) crashingReleaseFails(t *testing.T) {
 	s.allAnswer(t, 3, 60)
 	t.Logf("failed after %.1f s, while the old pods served, with:%s", took.Seconds(), diagnostics)
 
-	s.editFile(t, "main.go", func(source string) string {
-		return strings.Replace(source, "\tprintln(\"no database today\")\n\tos.Exit(3)\n", "", 1)
-	})
+	s.edit(t, "app/main.go", crashing, sound)
 	s.up(t) // no other step
 	s.settled(t, 3)
 }
@@ -360,13 +357,24 @@ func (s story) set(t *testing.T, settings map[string]string) {
 // editSource rewrites the service's list of users.
 func (s story) editSource(t *testing.T, edit func(string) string) {
 	t.Helper()
-	s.editFile(t, "users.json", edit)
+	s.rewrite(t, "app/users.json", edit)
 }
 
-// editFile rewrites a file of the service's source.
-func (s story) editFile(t *testing.T, name string, edit func(string) string) {
+// edit replaces a text, which must be there, in a file of the project.
+func (s story) edit(t *testing.T, name, old, new string) {
 	t.Helper()
-	file := filepath.Join(s.Dir, "app", name)
+	s.rewrite(t, name, func(content string) string {
+		if !strings.Contains(content, old) {
+			t.Fatalf("%s has no %q", name, old)
+		}
+		return strings.Replace(content, old, new, 1)
+	})
+}
+
+// rewrite writes a file of the project anew.
+func (s story) rewrite(t *testing.T, name string, edit func(string) string) {
+	t.Helper()
+	file := filepath.Join(s.Dir, name)
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

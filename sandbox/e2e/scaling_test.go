@@ -3,7 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"os"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -138,76 +138,142 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 	}
 }
 
-// TestTheNextUpMendsWhatWasDone does to a fleet what happens to fleets, and runs
-// the one command that the README names. From then on there must at no time be
-// fewer ready pods than declared.
-func TestTheNextUpMendsWhatWasDone(t *testing.T) {
-	s := newStory(t, "trouble")
+// TestAnAutoscalerThatCannotSeeIsNotCalledHealthy takes the metrics away, in both
+// ways in which they go missing, and gives them back.
+func TestAnAutoscalerThatCannotSeeIsNotCalledHealthy(t *testing.T) {
+	s := newStory(t, "blind")
+	autoscaled := map[string]string{"replicas": "2", "maxReplicas": "4"}
+	s.set(t, autoscaled)
+	t.Logf("the first up of an autoscaled fleet, metrics included: %.1f s", s.up(t).Seconds())
+	s.startProbe(t)
+
+	t.Run("without a metrics API", func(t *testing.T) {
+		restore := s.takeAway(t, "apiservice", "v1beta1.metrics.k8s.io")
+		defer restore()
+		s.upIsBlind(t, "the cluster has no metrics API: install metrics-server with `kubectl --context sandbox apply")
+
+		s.set(t, map[string]string{"maxReplicas": "2"})
+		t.Logf("a fixed fleet is quiet: up in %.1f s", s.up(t).Seconds())
+		s.set(t, autoscaled)
+	})
+	t.Run("with pods that nobody measures", func(t *testing.T) {
+		restore := s.takeAway(t, "clusterrolebinding", "system:metrics-server")
+		defer restore()
+		s.metricsBecome(t, func(pods int) bool { return pods == 0 })
+		s.upIsBlind(t, "metrics-server knows none of these pods: see why with `kubectl --context sandbox")
+	})
+	t.Run("when the metrics come back, so does scaling", func(t *testing.T) {
+		start := time.Now()
+		t.Logf("up: %.1f s", s.up(t).Seconds())
+		stop := s.Login(t.Context(), loginsForTen, 4*time.Minute)
+		s.reaches(t, start, loginsForTen, 4, 3*time.Minute)
+		if _, err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// upIsBlind runs an up that must end within 90 s, in an error that says so, while
+// the pods serve.
+func (s story) upIsBlind(t *testing.T, want string) {
+	t.Helper()
+	start := time.Now()
+	out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+	took := time.Since(start)
+	if err == nil || !strings.Contains(out, want) {
+		t.Errorf("up does not end in %q but (%v):\n%s", want, err, out)
+	}
+	if took > 90*time.Second {
+		t.Errorf("it took %.1f s to say so", took.Seconds())
+	}
+	s.allAnswer(t, 2, 40)
+	t.Logf("%.1f s until it says: %s", took.Seconds(), want)
+}
+
+// takeAway deletes an object of the whole cluster; the function it returns puts it
+// back.
+func (s story) takeAway(t *testing.T, kind, name string) (restore func()) {
+	t.Helper()
+	object := s.kubectl(t, "get", kind, name, "--output=json")
+	s.kubectl(t, "delete", kind, name)
+	return func() {
+		create := s.Command(context.Background(), "kubectl", "create", "--filename=-")
+		create.Stdin = strings.NewReader(object)
+		if out, err := create.CombinedOutput(); err != nil {
+			t.Errorf("put back %s %s: %v: %s", kind, name, err, out)
+		}
+	}
+}
+
+// metricsBecome waits until metrics-server knows a number of pods that is good.
+func (s story) metricsBecome(t *testing.T, good func(pods int) bool) {
+	t.Helper()
+	path := "/apis/metrics.k8s.io/v1beta1/namespaces/" + s.Namespace + "/pods?labelSelector=app=user-service"
+	known := 0
+	_, _, err := s.WaitForPods(t.Context(), 2*time.Minute, func([]project.Pod) bool {
+		known = strings.Count(s.kubectl(t, "get", "--raw", path), `"containers"`)
+		return good(known)
+	})
+	if err != nil {
+		t.Fatalf("metrics-server knows %d pods: %v", known, err)
+	}
+}
+
+// TestAHundredPods makes a fleet of ten one of a hundred. What pulumi does must not
+// cost more because there are more pods.
+func TestAHundredPods(t *testing.T) {
+	s := newStory(t, "hundred")
+	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
 	s.up(t)
-	declared := s.limits(t)
-	for _, trouble := range []struct {
-		name string
-		do   func(*testing.T)
-	}{
-		{"scaled up by hand", func(t *testing.T) {
-			s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=6")
-		}},
-		{"edited by hand", func(t *testing.T) {
-			s.kubectl(t, "set", "resources", "deployment/user-service-deployment", "--limits=memory=200Mi")
-			s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
-		}},
-		{"the autoscaler deleted", func(t *testing.T) {
-			s.kubectl(t, "delete", "hpa", "user-service-hpa")
-		}},
-		{"an up interrupted in mid-rollout", func(t *testing.T) {
-			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
-			s.interruptedUp(t)
-		}},
-	} {
-		t.Run(trouble.name, func(t *testing.T) {
-			trouble.do(t)
-			fewest := s.watchReady(t)
-			took := s.up(t, "--refresh")
-			s.settled(t, 3)
-			if limits := s.limits(t); limits != declared {
-				t.Errorf("the limits are %s, declared are %s", limits, declared)
-			}
-			if seen := fewest(); seen < 3 {
-				t.Errorf("only %d pods were ready at one time, want 3", seen)
-			} else {
-				t.Logf("mended in %.1f s, never fewer than %d ready", took.Seconds(), seen)
-			}
-			if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
-				t.Error(err)
-			}
-		})
+	costOfTen := s.costOfLooking(t)
+
+	s.set(t, map[string]string{"replicas": "100"})
+	took := s.up(t)
+	if ready := len(project.Ready(s.pods(t))); ready != 100 {
+		t.Errorf("%d pods are ready after up, want 100", ready)
 	}
+	t.Logf("10 → 100, all ready: %.1f s", took.Seconds())
+	costOfHundred := s.costOfLooking(t)
+	ratio := costOfHundred.Seconds() / costOfTen.Seconds()
+	t.Logf("preview and up without changes: %.1f s with ten pods, %.1f s with a hundred, ratio %.2f",
+		costOfTen.Seconds(), costOfHundred.Seconds(), ratio)
+	if ratio > 1.5 {
+		t.Errorf("preview and up cost %.2f times as much with a hundred pods as with ten", ratio)
+	}
+	s.metricsBecome(t, func(pods int) bool { return pods == 100 })
+	t.Logf("memory per pod: %s", s.memoryPerPod(t))
 }
 
-func (s story) limits(t *testing.T) string {
+// costOfLooking is how long a preview and an up take that change nothing: the
+// fastest of three, for the machine is noisy.
+func (s story) costOfLooking(t *testing.T) time.Duration {
 	t.Helper()
-	return s.kubectl(t, "get", "deployment", "user-service-deployment",
-		"--output=jsonpath={.spec.template.spec.containers[0].resources.limits}")
+	least := time.Hour
+	for range 3 {
+		start := time.Now()
+		if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes"); err != nil {
+			t.Fatal(err)
+		}
+		s.up(t, "--expect-no-changes")
+		least = min(least, time.Since(start))
+	}
+	return least
 }
 
-// interruptedUp interrupts pulumi up, as Ctrl-C does, as soon as a pod of the new
-// release is there.
-func (s story) interruptedUp(t *testing.T) {
+// memoryPerPod is the average that metrics-server measured, the largest beside it.
+func (s story) memoryPerPod(t *testing.T) string {
 	t.Helper()
-	before := len(s.pods(t))
-	up := s.Command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--skip-preview", "--non-interactive")
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
+	var sum, largest float64
+	lines := strings.Split(strings.TrimSpace(s.kubectl(t, "top", "pods", "--selector=app=user-service", "--no-headers")), "\n")
+	for _, line := range lines {
+		fields := strings.Fields(line) // name, CPU, memory in Mi
+		mebibytes, err := strconv.ParseFloat(strings.TrimSuffix(fields[len(fields)-1], "Mi"), 64)
+		if err != nil {
+			t.Fatalf("read %q: %v", line, err)
+		}
+		sum, largest = sum+mebibytes, max(largest, mebibytes)
 	}
-	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) > before }); err != nil {
-		t.Errorf("a pod of the new release: %v", err)
-	}
-	if err := up.Process.Signal(os.Interrupt); err != nil {
-		t.Error(err)
-	}
-	if err := up.Wait(); err == nil {
-		t.Error("the interrupted up calls itself a success")
-	}
+	return fmt.Sprintf("%.1f MiB on average, %.0f MiB at most, of %d pods", sum/float64(len(lines)), largest, len(lines))
 }
 
 // watchReady watches the Deployment, from its first event on; the function it

@@ -84,7 +84,16 @@ func (p *Project) Ask(ctx context.Context, url string, count int) (Answers, erro
 	return answers, err
 }
 
-// Load is how a load went, in vegeta's terms.
+// Attack is one kind of load on the service.
+type Attack struct {
+	Path        string
+	Login       bool          // POST a right password, instead of GET
+	Rate        int           // requests a second, however slowly they are answered
+	Connections int           // that the requests take turns on; 0 for a new one each
+	Slow        time.Duration // how long a login takes to be sent
+}
+
+// Load is how an attack went, in vegeta's terms and two more.
 type Load struct {
 	Requests    int
 	Rate        float64        // requests a second
@@ -94,12 +103,15 @@ type Load struct {
 	Latencies   struct {
 		P50 time.Duration `json:"50th"`
 		P99 time.Duration `json:"99th"`
+		Max time.Duration
 	}
+	Failed     int           // requests without an answer below 400
+	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// Login logs in to the service at a constant rate, for at most the time given. The
-// function it returns ends that and tells how it went; it must be called.
-func (p *Project) Login(ctx context.Context, rate int, most time.Duration) (stop func() (Load, error)) {
+// Start begins an attack, for at most the time given. The function it returns ends
+// it, and every other that is under way, and tells how it went; it must be called.
+func (p *Project) Start(ctx context.Context, most time.Duration, a Attack) (stop func() (Load, error)) {
 	type outcome struct {
 		load Load
 		err  error
@@ -107,7 +119,9 @@ func (p *Project) Login(ctx context.Context, rate int, most time.Duration) (stop
 	ended := make(chan outcome, 1)
 	go func() {
 		var o outcome
-		o.err = p.probe(ctx, &o.load, "load", "-login", fmt.Sprintf("-rate=%d", rate), "-for="+most.String(), "http://user-service/login")
+		o.err = p.probe(ctx, &o.load, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
+			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
+			"http://user-service"+a.Path)
 		ended <- o
 	}()
 	return func() (Load, error) {
@@ -117,6 +131,12 @@ func (p *Project) Login(ctx context.Context, rate int, most time.Duration) (stop
 		o := <-ended
 		return o.load, o.err
 	}
+}
+
+// Login logs in to the service at a constant rate, each time on a new connection,
+// so that new pods get their share at once.
+func (p *Project) Login(ctx context.Context, rate int, most time.Duration) (stop func() (Load, error)) {
+	return p.Start(ctx, most, Attack{Path: "/login", Login: true, Rate: rate})
 }
 
 // probe runs a command in the probe's pod and decodes the JSON it prints.

@@ -3,42 +3,122 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// load sends requests at a constant rate, however slowly they are answered, each
-// on a connection of its own, so that new pods get their share at once. An
-// interrupt ends it before its time.
-func load(url string, login bool, rate int, duration time.Duration) *vegeta.Metrics {
-	target := vegeta.Target{Method: http.MethodGet, URL: url}
-	if login {
+// attack is one kind of load.
+type attack struct {
+	url         string
+	login       bool          // POST a right password instead of GET
+	rate        int           // requests a second, however slowly they are answered
+	connections int           // that the requests take turns on; 0 for a new one each
+	slow        time.Duration // how long a request takes to be sent
+	duration    time.Duration
+}
+
+// outcome is how an attack went.
+type outcome struct {
+	*vegeta.Metrics
+	Failed     int           `json:"failed"`      // requests without an answer below 400
+	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
+}
+
+// run attacks until the time is over or an interrupt comes.
+func (a attack) run() outcome {
+	target := vegeta.Target{Method: http.MethodGet, URL: a.url}
+	if a.login {
 		target.Method = http.MethodPost
 		target.Header = http.Header{"Content-Type": {"application/json"}}
 		target.Body = []byte(`{"email": "ada@example.com", "password": "open-sesame"}`)
 	}
-	attacker := vegeta.NewAttacker(vegeta.KeepAlive(false), vegeta.Timeout(10*time.Second))
+	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{
+		Timeout:   10 * time.Second,
+		Transport: slowly{a.slow, a.transport()},
+	}))
 	interrupt := make(chan os.Signal, 1)
 	signal.Notify(interrupt, os.Interrupt)
 	go func() {
 		<-interrupt
 		attacker.Stop()
 	}()
-	pacer := vegeta.Rate{Freq: rate, Per: time.Second}
-	metrics := &vegeta.Metrics{}
-	for result := range attacker.Attack(vegeta.NewStaticTargeter(target), pacer, duration, "load") {
-		metrics.Add(result)
+	pacer := vegeta.Rate{Freq: a.rate, Per: time.Second}
+	o := outcome{Metrics: &vegeta.Metrics{}}
+	var first time.Time
+	for result := range attacker.Attack(vegeta.NewStaticTargeter(target), pacer, a.duration, "load") {
+		o.Add(result)
+		if result.Error == "" && result.Code < 400 {
+			continue
+		}
+		o.Failed++
+		if first.IsZero() || result.Timestamp.Before(first) {
+			first = result.Timestamp
+		}
+		o.FailingFor = max(o.FailingFor, result.End().Sub(first))
 	}
-	metrics.Close()
-	return metrics
+	o.Close()
+	return o
+}
+
+func (a attack) transport() http.RoundTripper {
+	if a.connections == 0 {
+		return &http.Transport{DisableKeepAlives: true}
+	}
+	t := &turns{}
+	for range a.connections {
+		t.transports = append(t.transports, &http.Transport{
+			MaxIdleConnsPerHost: 1,
+		})
+	}
+	return t
+}
+
+// turns gives each request to the next of its transports, each of which keeps a
+// connection: a single one would use the same connection again and again, and
+// with it the same pod.
+type turns struct {
+	transports []http.RoundTripper
+	next       atomic.Uint64
+}
+
+func (t *turns) RoundTrip(request *http.Request) (*http.Response, error) {
+	return t.transports[t.next.Add(1)%uint64(len(t.transports))].RoundTrip(request)
+}
+
+// slowly takes a time to send a request's body.
+type slowly struct {
+	time.Duration
+	http.RoundTripper
+}
+
+func (s slowly) RoundTrip(request *http.Request) (*http.Response, error) {
+	if s.Duration > 0 && request.Body != nil {
+		request = request.Clone(request.Context())
+		request.Body = &slowBody{request.Body, s.Duration}
+	}
+	return s.RoundTripper.RoundTrip(request)
+}
+
+// slowBody holds its first bytes back: the head of the request goes out at once.
+type slowBody struct {
+	io.ReadCloser
+	delay time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.delay)
+	b.delay = 0
+	return b.ReadCloser.Read(p)
 }
 
 // interruptLoads interrupts the other processes of this pod that run load.

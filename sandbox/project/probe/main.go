@@ -14,7 +14,8 @@ import (
 
 const usage = `usage: probe wait
        probe ask -count N URL              N requests, each on a connection of its own
-       probe load -rate N -for D URL       N requests a second for the time D
+       probe load -rate N -for D URL       N requests a second for the time D, in the way that
+                                           -login, -connections N and -slow D say
        probe stop                          ends every load in this pod
 `
 
@@ -31,9 +32,12 @@ func run(args []string) error {
 	}
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
 	count := flags.Int("count", 1, "requests")
-	rate := flags.Int("rate", 1, "requests a second")
-	duration := flags.Duration("for", time.Second, "how long")
-	login := flags.Bool("login", false, "log in, the service's most costly request, instead of GET")
+	var a attack
+	flags.IntVar(&a.rate, "rate", 1, "requests a second")
+	flags.DurationVar(&a.duration, "for", time.Second, "how long")
+	flags.BoolVar(&a.login, "login", false, "log in, the service's most costly request, instead of GET")
+	flags.IntVar(&a.connections, "connections", 0, "connections to keep and share; 0 for one each request")
+	flags.DurationVar(&a.slow, "slow", 0, "how long a login takes to be sent")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -47,7 +51,8 @@ func run(args []string) error {
 	case "ask":
 		result = ask(flags.Arg(0), *count)
 	case "load":
-		result = load(flags.Arg(0), *login, *rate, *duration)
+		a.url = flags.Arg(0)
+		result = a.run()
 	case "stop":
 		return interruptLoads()
 	default:

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"user-service/sandbox/project"
+)
+
+// TestABadReleaseStopsByItself releases what must not get through. Each ends within
+// the rollout timeout, in an error that says what the pod said, while the old pods
+// serve; and the next good release needs no other step.
+func TestABadReleaseStopsByItself(t *testing.T) {
+	const timeout = 25 * time.Second
+	s := newStory(t, "bad")
+	s.set(t, map[string]string{"rolloutTimeout": "25"})
+	s.up(t)
+	s.startProbe(t)
+
+	const (
+		mainBegins = "func main() {\n"
+		digest     = "image.RepoDigest, autoscaler"
+	)
+	for _, bad := range []struct {
+		name      string
+		file      string // of the project
+		good, bad string
+		settings  map[string]string // bad ones
+		restored  map[string]string
+		want      []string // in the error
+		serves    bool     // for a time, so that requests to it fail when it dies
+	}{
+		{
+			name: "exits at start", file: "app/main.go",
+			good: mainBegins, bad: mainBegins + "\tprintln(\"no database today\")\n\tos.Exit(3)\n",
+			want: []string{"CrashLoopBackOff", "exit code 3", "no database today"},
+		},
+		{
+			name: "is never ready", file: "app/health.go",
+			good: "if h.isLeaving() {", bad: "if true {",
+			want: []string{"Readiness probe failed", "503"},
+		},
+		{
+			name: "is ready and dies after 5 s", file: "app/server.go",
+			good: "\tfailed := make(chan error, 1)\n", bad: "\tfailed := make(chan error, 1)\n\ttime.AfterFunc(6*time.Second, func() { panic(\"out of luck\") })\n",
+			want: []string{"exit code 2", "out of luck"}, serves: true,
+		},
+		{
+			name: "is gone from the registry", file: "main.go",
+			good: digest, bad: `pulumi.String("` + s.Image + "@sha256:" + strings.Repeat("0", 64) + `"), autoscaler`,
+			want: []string{"ImagePullBackOff", "not found"},
+		},
+		{
+			name:     "is for another architecture",
+			settings: map[string]string{"platform": "linux/arm64"}, restored: map[string]string{"platform": "linux/amd64"},
+			want: []string{"CrashLoopBackOff", "exec format error"},
+		},
+		{
+			name:     "fits on no node",
+			settings: map[string]string{"memoryRequest": "1Ti", "memoryLimit": "1Ti"},
+			restored: map[string]string{"memoryRequest": "64Mi", "memoryLimit": "128Mi"},
+			want:     []string{"Unschedulable", "Insufficient memory"},
+		},
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			s.settled(t, 3)
+			old := names(s.pods(t))
+			if bad.file != "" {
+				s.edit(t, bad.file, bad.good, bad.bad)
+			}
+			s.set(t, bad.settings)
+			load := s.underLoad(t, func(t *testing.T) {
+				start := time.Now()
+				out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+				took := time.Since(start)
+				_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
+				if err == nil {
+					t.Fatalf("up calls it a success:\n%s", out)
+				}
+				for _, want := range bad.want {
+					if !strings.Contains(diagnostics, want) {
+						t.Errorf("the error does not say %q", want)
+					}
+				}
+				if took > timeout+20*time.Second {
+					t.Errorf("it took %.1f s to fail, with a rolloutTimeout of %s", took.Seconds(), timeout)
+				}
+				t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
+			})
+			ready := names(project.Ready(s.pods(t)))
+			if slices.ContainsFunc(old, func(name string) bool { return !slices.Contains(ready, name) }) {
+				t.Errorf("the old pods were %v, ready are %v", old, ready)
+			}
+			if load.Failed > 0 && !bad.serves {
+				t.Errorf("%d requests failed: %q", load.Failed, load.Errors)
+			}
+			t.Logf("%d of %d requests failed meanwhile", load.Failed, load.Requests)
+
+			if bad.file != "" {
+				s.edit(t, bad.file, bad.bad, bad.good)
+			}
+			s.set(t, bad.restored)
+			t.Logf("the next good release: %.1f s", s.up(t).Seconds())
+		})
+	}
+}

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"user-service/sandbox/project"
+)
+
+// TestTheNextUpMendsWhatWasDone does to a fleet what happens to fleets, and runs
+// the one command that the README names. From then on there must at no time be
+// fewer ready pods than declared.
+func TestTheNextUpMendsWhatWasDone(t *testing.T) {
+	s := newStory(t, "trouble")
+	s.up(t)
+	declared := s.declared(t)
+	for _, trouble := range []struct {
+		name string
+		do   func(*testing.T)
+	}{
+		{"scaled up by hand", func(t *testing.T) {
+			s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=6")
+		}},
+		{"edited by hand", func(t *testing.T) {
+			s.kubectl(t, "set", "resources", "deployment/user-service-deployment", "--limits=memory=200Mi")
+			s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
+		}},
+		{"the autoscaler deleted", func(t *testing.T) {
+			s.kubectl(t, "delete", "hpa", "user-service-hpa")
+		}},
+		{"an up interrupted in mid-rollout", func(t *testing.T) {
+			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+			s.interruptedUp(t)
+		}},
+		{"an up that failed half-way", func(t *testing.T) {
+			s.set(t, map[string]string{"replicas": "5", "rolloutTimeout": "20", "memoryRequest": "1Ti", "memoryLimit": "1Ti"})
+			if out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview"); err == nil {
+				t.Errorf("up calls it a success:\n%s", out)
+			}
+			s.set(t, map[string]string{"replicas": "3", "rolloutTimeout": "120", "memoryRequest": "64Mi", "memoryLimit": "128Mi"})
+		}},
+	} {
+		t.Run(trouble.name, func(t *testing.T) {
+			trouble.do(t)
+			fewest := s.watchReady(t)
+			took := s.up(t, "--refresh")
+			s.settled(t, 3)
+			if now := s.declared(t); now != declared {
+				t.Errorf("the objects are %s, declared are %s", now, declared)
+			}
+			if seen := fewest(); seen < 3 {
+				t.Errorf("only %d pods were ready at one time, want 3", seen)
+			} else {
+				t.Logf("mended in %.1f s, never fewer than %d ready", took.Seconds(), seen)
+			}
+			if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// declared are the numbers that the rows above change.
+func (s story) declared(t *testing.T) string {
+	t.Helper()
+	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers", "--output",
+		"jsonpath={range .items[*]}{.spec.replicas} {.spec.minReplicas} {.spec.maxReplicas} {.spec.template.spec.containers[0].resources}; {end}")
+}
+
+// TestAStoppedFleetStartsAgain scales an autoscaled fleet to zero, from where no
+// autoscaler would start it.
+func TestAStoppedFleetStartsAgain(t *testing.T) {
+	s := newStory(t, "stopped")
+	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
+	s.up(t)
+	s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=0")
+	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) == 0 }); err != nil {
+		t.Fatal(err)
+	}
+	const want = "someone has scaled the Deployment to 0: start it again with `pulumi up --refresh`"
+	if out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview"); err == nil || !strings.Contains(out, want) {
+		t.Errorf("up does not say %q but (%v):\n%s", want, err, out)
+	}
+	took := s.up(t, "--refresh")
+	s.settled(t, 2)
+	t.Logf("started in %.1f s", took.Seconds())
+	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
+		t.Error(err)
+	}
+}
+
+// interruptedUp interrupts pulumi up, as Ctrl-C does, as soon as a pod of the new
+// release is there.
+func (s story) interruptedUp(t *testing.T) {
+	t.Helper()
+	before := len(s.pods(t))
+	up := s.Command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--skip-preview", "--non-interactive")
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) > before }); err != nil {
+		t.Errorf("a pod of the new release: %v", err)
+	}
+	if err := up.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	if err := up.Wait(); err == nil {
+		t.Error("the interrupted up calls itself a success")
+	}
+}
