@@ -183,9 +183,6 @@ func (f *fleet) options(name string) string {
 	if paths := rpc.GetIgnoreChanges(); len(paths) > 0 {
 		text += fmt.Sprintf("  ignoreChanges: %s\n", strings.Join(paths, ", "))
 	}
-	if timeouts := rpc.GetCustomTimeouts(); timeouts.GetCreate() != "" {
-		text += fmt.Sprintf("  timeouts: create %s, update %s\n", timeouts.GetCreate(), timeouts.GetUpdate())
-	}
 	if rpc.GetRetainOnDelete() {
 		text += "  retainOnDelete\n"
 	}

@@ -18,11 +18,11 @@ func main() {
 		if err != nil {
 			return err
 		}
-		service, err := declare(ctx, settings, stopped)
+		last, err := declare(ctx, settings, stopped)
 		if err != nil {
 			return err
 		}
-		return stack.AwaitScaling(ctx, settings, service)
+		return stack.AwaitRollout(ctx, settings, last)
 	})
 	pulumi.Run(stack.OrExplain(program), seeKeys)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -31,34 +30,10 @@ func (c Cluster) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := answers(ctx, client); err != nil {
+	// Every user may see the version.
+	if _, err := raw(ctx, client, "version", ""); err != nil {
 		return fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: see what `kubectl --context %s version` says",
 			c.Context, err, c.Context)
-	}
-	return nil
-}
-
-// answers asks the API server for its version, which every user may see.
-func answers(ctx context.Context, client *rest.Config) error {
-	server, _, err := rest.DefaultServerUrlFor(client)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.JoinPath("version").String(), nil)
-	if err != nil {
-		return err
-	}
-	transport, err := rest.HTTPClientFor(client)
-	if err != nil {
-		return err
-	}
-	response, err := transport.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s says %s", server, response.Status)
 	}
 	return nil
 }

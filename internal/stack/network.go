@@ -8,15 +8,15 @@ import (
 
 // NewService gives the pods one name and one address inside the cluster.
 //
-// It follows the Deployment, for Pulumi waits until a Service has endpoints:
-// beside a release that never gets ready it would wait too, and bury the
-// Deployment's error under its own.
+// It follows the Deployment, so that what fails before that one leaves no
+// Service without pods.
 func NewService(ctx *pulumi.Context, namespace pulumi.StringInput, deployment pulumi.Resource) (*corev1.Service, error) {
 	return corev1.NewService(ctx, "service", &corev1.ServiceArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(serviceName),
-			Namespace: namespace,
-			Labels:    labels(),
+			Name:        pulumi.String(serviceName),
+			Namespace:   namespace,
+			Labels:      labels(),
+			Annotations: pulumi.StringMap{skipAwait: pulumi.String("true")},
 		},
 		Spec: corev1.ServiceSpecArgs{
 			Type:     corev1.ServiceSpecTypeClusterIP,

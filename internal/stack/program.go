@@ -4,7 +4,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/constant"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -27,14 +26,18 @@ func Program(declare func(*pulumi.Context, Settings) error) (pulumi.RunFunc, pul
 	return program, seeKeys
 }
 
-// OrExplain makes a program that fails end the process, with each line of its
-// error as an error of its own. pulumi.Run would wrap them all in one
+// OrExplain makes a program that fails end the process, with each of the errors
+// that its error joins on its own. pulumi.Run would wrap them all in one
 // "unhandled error".
 func OrExplain(program pulumi.RunFunc) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		if err := program(ctx); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				_ = ctx.Log.Error(line, nil)
+			faults := []error{err}
+			if joined, ok := err.(interface{ Unwrap() []error }); ok {
+				faults = joined.Unwrap()
+			}
+			for _, fault := range faults {
+				_ = ctx.Log.Error(fault.Error(), nil)
 			}
 			os.Exit(constant.ExitStatusLoggedError)
 		}

@@ -43,21 +43,19 @@ const nonRoot = 65532
 //     someone has stopped it. The count cannot just be left out: Kubernetes
 //     would read that as 1.
 func NewDeployment(ctx *pulumi.Context, s Settings, namespace, image pulumi.StringInput, autoscaler pulumi.Resource, stopped bool) (*appsv1.Deployment, error) {
-	// Pulumi would wait 10 minutes, silently, for pods that crash at start.
-	timeout := s.RolloutTimeout.String()
-	options := []pulumi.ResourceOption{
-		pulumi.DependsOn([]pulumi.Resource{autoscaler}),
-		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: timeout, Update: timeout}),
-	}
+	options := []pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{autoscaler})}
 	if s.Autoscaled() && !stopped {
 		options = append(options, pulumi.IgnoreChanges([]string{"spec.replicas"}))
 	}
 	return appsv1.NewDeployment(ctx, "deployment", &appsv1.DeploymentArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:        pulumi.String(deploymentName),
-			Namespace:   namespace,
-			Labels:      labels(),
-			Annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
+			Name:      pulumi.String(deploymentName),
+			Namespace: namespace,
+			Labels:    labels(),
+			Annotations: pulumi.StringMap{
+				"pulumi.com/patchForce": pulumi.String("true"),
+				skipAwait:               pulumi.String("true"),
+			},
 		},
 		Spec: deploymentSpec(s, image),
 	}, options...)
@@ -135,7 +133,7 @@ func container(s Settings, image pulumi.StringInput) corev1.ContainerArgs {
 		Lifecycle: corev1.LifecycleArgs{PreStop: corev1.LifecycleHandlerArgs{
 			Sleep: corev1.SleepActionArgs{Seconds: pulumi.Int(preStopSeconds)},
 		}},
-		// A crash's last log lines become part of Pulumi's error.
+		// A crash's last log lines become part of this program's error.
 		TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
 		SecurityContext: corev1.SecurityContextArgs{
 			AllowPrivilegeEscalation: pulumi.Bool(false),

@@ -69,6 +69,7 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 // TestWithoutTheDrainRequestsAreLost proves that the test above can fail: it takes
 // the drain out of the pod and of the service.
 func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
+	t.Parallel()
 	s := newStory(t, "undrained")
 	s.edit(t, "internal/stack/workload.go", "Seconds: pulumi.Int(preStopSeconds)", "Seconds: pulumi.Int(0)")
 	s.edit(t, "app/config.go", `"DRAIN_DELAY", 5*time.Second`, `"DRAIN_DELAY", 0`)
@@ -91,7 +92,7 @@ func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
 func (s story) release(t *testing.T, version int) {
 	t.Helper()
 	s.editSource(t, func(source string) string {
-		return strings.Replace(source, "Ada Lovelace", fmt.Sprintf("Ada Lovelace %d", version), 1)
+		return strings.Replace(source, "Grace", fmt.Sprintf("Grace %d", version), 1)
 	})
 	s.up(t)
 }

@@ -12,6 +12,7 @@ import (
 // the one command that the README names. From then on there must at no time be
 // fewer ready pods than declared.
 func TestTheNextUpMendsWhatWasDone(t *testing.T) {
+	t.Parallel()
 	s := newStory(t, "trouble")
 	s.up(t)
 	declared := s.declared(t)
@@ -71,6 +72,7 @@ func (s story) declared(t *testing.T) string {
 // TestAStoppedFleetStartsAgain scales an autoscaled fleet to zero, from where no
 // autoscaler would start it.
 func TestAStoppedFleetStartsAgain(t *testing.T) {
+	t.Parallel()
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
 	s.up(t)
