@@ -35,13 +35,17 @@ func AwaitRollout(ctx *pulumi.Context, s Settings, last pulumi.CustomResource) e
 	if err != nil {
 		return err
 	}
-	say := func(format string, args ...any) {
-		_ = ctx.Log.Info(fmt.Sprintf(format, args...), &pulumi.LogArgs{Resource: last, Ephemeral: true})
+	said := ""
+	say := func(what string) {
+		if what != said {
+			_ = ctx.Log.Info(what, &pulumi.LogArgs{Resource: last, Ephemeral: true})
+		}
+		said = what
 	}
 	err = until(ctx.Context(), s.RolloutTimeout, func(ctx context.Context) error {
 		err := l.rolledOut(ctx)
 		if err != nil {
-			say("waiting: %v", err)
+			say(err.Error())
 		}
 		return err
 	})
