@@ -76,7 +76,7 @@ func (l live) troubles(ctx context.Context) ([]trouble, error) {
 		return nil, err
 	}
 	for _, c := range d.Status.Conditions {
-		if c.Type == "ReplicaFailure" && c.Status == "True" {
+		if c.Type == "ReplicaFailure" && c.Status == metav1.ConditionTrue {
 			return []trouble{{what: c.Reason + ": " + c.Message}}, nil
 		}
 	}
@@ -126,10 +126,12 @@ func (l live) trouble(ctx context.Context, p pod) trouble {
 	c := p.Status.ContainerStatuses[0]
 	ended, waiting := cmp.Or(c.State.Terminated, c.LastState.Terminated), c.State.Waiting
 	switch {
-	case ended != nil && waiting != nil:
-		return trouble{fmt.Sprintf("%s, exit code %d", waiting.Reason, ended.ExitCode), ended.Message}
 	case ended != nil:
-		return trouble{fmt.Sprintf("%s, exit code %d", ended.Reason, ended.ExitCode), ended.Message}
+		what := fmt.Sprintf("%s, exit code %d", ended.Reason, ended.ExitCode)
+		if waiting != nil {
+			what = waiting.Reason + ": " + what
+		}
+		return trouble{what, ended.Message}
 	case waiting != nil && waiting.Message != "":
 		return trouble{what: waiting.Reason + ": " + waiting.Message}
 	case waiting != nil:

@@ -18,7 +18,7 @@ func TestWhatThePodsSayIsSaidOnceForAll(t *testing.T) {
 			healthy.with("prod/pods", newPods(2, `"containerStatuses": [{"restartCount": 2,
 				"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s restarting pod a"}},
 				"lastState": {"terminated": {"reason": "Error", "exitCode": 3, "message": "dialing\nno database today\n"}}}]`)),
-			"2 of its pods: CrashLoopBackOff, exit code 3; the last log lines of one:\n    dialing\n    no database today\n",
+			"2 of its pods: CrashLoopBackOff: Error, exit code 3; the last log lines of one:\n    dialing\n    no database today\n",
 		},
 		"ready, after it died once": {
 			healthy.with("prod/pods", newPods(1, `"containerStatuses": [{"ready": true, "restartCount": 1, "state": {},

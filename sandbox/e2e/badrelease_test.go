@@ -13,10 +13,9 @@ import (
 // the rollout timeout, in an error that says what the pod said, while the old pods
 // serve; and the next good release needs no other step.
 func TestABadReleaseStopsByItself(t *testing.T) {
-	t.Parallel()
-	const timeout = 25 * time.Second
+	const timeout = 20 * time.Second
 	s := newStory(t, "bad")
-	s.set(t, map[string]string{"rolloutTimeout": "25"})
+	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	s.up(t)
 	s.startProbe(t)
 

@@ -9,7 +9,6 @@ package e2e
 import (
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,7 +38,6 @@ func newStory(t *testing.T, namespace string) story {
 }
 
 func TestTutorial(t *testing.T) {
-	t.Parallel()
 	s := newStory(t, "tutorial")
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)
@@ -134,21 +132,7 @@ func (s story) killedPodIsReplaced(t *testing.T) {
 
 func (s story) crashedContainerRestarts(t *testing.T) {
 	s.settled(t, 3)
-	victim := s.pods(t)[0]
-	// SIGKILL to the container's first process, from outside: inside there is no shell.
-	pid := processOfPod(t, s, victim.Name)
-	if out, err := exec.Command("kill", "-KILL", pid).CombinedOutput(); err != nil {
-		t.Fatalf("kill %s: %v: %s", pid, err, out)
-	}
-	_, took, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool {
-		return slices.ContainsFunc(project.Ready(pods), func(p project.Pod) bool {
-			return p.Name == victim.Name && p.Restarts > victim.Restarts
-		})
-	})
-	if err != nil {
-		t.Fatalf("the same pod ready again: %v", err)
-	}
-	t.Logf("the same pod ready again %.1f s after the crash", took.Seconds())
+	s.killOne(t)
 }
 
 func (s story) foundByName(t *testing.T) {

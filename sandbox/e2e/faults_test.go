@@ -19,39 +19,19 @@ import (
 	"user-service/sandbox/project"
 )
 
-// TestFaultsAroundARelease breaks what a release needs, in the middle of one. Each
-// time pulumi up must say what broke, the service must answer every request all the
-// while, and the README's next command must end in what is declared and nothing else.
+// TestFaultsAroundARelease breaks what a release needs, in the middle of one.
 func TestFaultsAroundARelease(t *testing.T) {
 	s := newStory(t, "faults")
 	s.up(t)
-	declared := s.objects(t)
-
-	for i, fault := range []struct {
-		name string
-		up   func(*testing.T) (output string, err error) // an up that fails
-		want []string                                    // that it says
-		mend func(*testing.T)                            // what broke
-		next [][]string                                  // commands that the README names
-	}{
+	for _, f := range []fault{
 		{
 			name: "the registry is down",
 			up: func(t *testing.T) (string, error) {
 				kill(t, "registry")
 				return s.tryUp(t)
 			},
-			want: []string{"127.0.0.1:5000", "connection refused"},
+			want: []string{registry, "connection refused"},
 			mend: bringUp,
-			next: [][]string{{"up"}},
-		},
-		{
-			name: "the registry is full",
-			up: func(t *testing.T) (string, error) {
-				s.set(t, map[string]string{"image": fullRegistry(t) + "/user-service"})
-				return s.tryUp(t)
-			},
-			want: []string{"push 127.0.0.1:", "500 Internal Server Error"},
-			mend: func(t *testing.T) { s.set(t, map[string]string{"image": s.Image}) },
 			next: [][]string{{"up"}},
 		},
 		{
@@ -59,7 +39,7 @@ func TestFaultsAroundARelease(t *testing.T) {
 			up: func(t *testing.T) (string, error) {
 				return s.upUntil(t, compiling, func(*os.Process) { kill(t, "dockerd") })
 			},
-			want: []string{"the Docker engine"},
+			want: []string{"the Docker engine broke off"},
 			mend: bringUp,
 			next: [][]string{{"up"}},
 		},
@@ -74,10 +54,38 @@ func TestFaultsAroundARelease(t *testing.T) {
 			mend: func(t *testing.T) { bringUp(t); s.set(t, map[string]string{"rolloutTimeout": "120"}) },
 			next: [][]string{{"up", "--refresh"}},
 		},
+	} {
+		t.Run(f.name, func(t *testing.T) { s.suffers(t, f) })
+	}
+}
+
+// TestFaultsOfARelease breaks what belongs to one release alone.
+func TestFaultsOfARelease(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, "alone")
+	s.up(t)
+	for _, f := range []fault{
+		{
+			name: "the registry is full",
+			up: func(t *testing.T) (string, error) {
+				s.set(t, map[string]string{"image": fullRegistry(t) + "/user-service"})
+				return s.tryUp(t)
+			},
+			want: []string{"push 127.0.0.1:", "500 Internal Server Error"},
+			mend: func(t *testing.T) { s.set(t, map[string]string{"image": s.Image}) },
+			next: [][]string{{"up"}},
+		},
 		{
 			name: "pulumi is killed in mid-rollout",
 			up: func(t *testing.T) (string, error) {
-				_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) { _ = up.Kill() })
+				_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
+					// Plugins of this version never miss a pulumi that is gone.
+					orphans := children(t, up.Pid)
+					_ = up.Kill()
+					for _, pid := range orphans {
+						_ = syscall.Kill(pid, syscall.SIGTERM)
+					}
+				})
 				if err == nil {
 					t.Error("the killed up calls itself a success")
 				}
@@ -88,51 +96,68 @@ func TestFaultsAroundARelease(t *testing.T) {
 			next: [][]string{{"cancel", "--stack=dev"}, {"up", "--refresh"}},
 		},
 	} {
-		t.Run(fault.name, func(t *testing.T) {
-			s.settled(t, 3)
-			stop := s.loadFromTheNode(t)
-			s.editSource(t, func(source string) string {
-				return strings.Replace(source, "Ada Lovelace", fmt.Sprintf("Ada Lovelace %d", i), 1)
-			})
-			start := time.Now()
-			out, err := fault.up(t)
-			took := time.Since(start)
-			if err == nil {
-				t.Errorf("up calls it a success:\n%s", out)
-			}
-			_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
-			for _, want := range fault.want {
-				if !strings.Contains(out, want) {
-					t.Errorf("up does not say %q", want)
-				}
-			}
-			t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
+		t.Run(f.name, func(t *testing.T) { s.suffers(t, f) })
+	}
+}
 
-			start = time.Now()
-			fault.mend(t)
-			for _, command := range fault.next {
-				args := append(slices.Clone(command), "--yes")
-				if command[0] == "up" {
-					args = append(args, "--stack=dev", "--skip-preview")
-				}
-				if _, err := s.Pulumi(t.Context(), args...); err != nil {
-					t.Fatal(err)
-				}
-			}
-			t.Logf("mended in %.1f s", time.Since(start).Seconds())
-			s.settled(t, 3)
-			if load := stop(); load.Failed > 0 || load.Requests == 0 {
-				t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
-			} else {
-				t.Logf("%d requests meanwhile, none failed", load.Requests)
-			}
-			if now := s.objects(t); now != declared {
-				t.Errorf("the objects were\n%s\nand are\n%s", declared, now)
-			}
-			if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
-				t.Error(err)
-			}
-		})
+// fault is one that makes pulumi up fail.
+type fault struct {
+	name string
+	up   func(*testing.T) (output string, err error) // breaks something and runs pulumi up
+	want []string                                    // that it says
+	mend func(*testing.T)                            // what broke
+	next [][]string                                  // pulumi's commands that the README names
+}
+
+// suffers makes a release that a fault stops. Pulumi must say what broke, the
+// service must answer every request all the while, and the next commands must end in
+// what is declared and nothing else.
+func (s story) suffers(t *testing.T, f fault) {
+	s.settled(t, 3)
+	declared := s.objects(t)
+	stop := s.loadFromTheNode(t)
+	s.editSource(t, func(source string) string {
+		// Never built before, also by an earlier run of this test.
+		return strings.Replace(source, "Ada Lovelace", fmt.Sprintf("Ada Lovelace %d", time.Now().Unix()), 1)
+	})
+	start := time.Now()
+	out, err := f.up(t)
+	took := time.Since(start)
+	if err == nil {
+		t.Errorf("up calls it a success:\n%s", out)
+	}
+	for _, want := range f.want {
+		if !strings.Contains(out, want) {
+			t.Errorf("up does not say %q but:\n%s", want, out)
+		}
+	}
+	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
+	diagnostics, _, _ = strings.Cut(diagnostics, "Outputs:")
+	t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
+
+	start = time.Now()
+	f.mend(t)
+	for _, command := range f.next {
+		args := append(slices.Clone(command), "--yes")
+		if command[0] == "up" {
+			args = append(args, "--stack=dev", "--skip-preview")
+		}
+		if _, err := s.Pulumi(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("mended in %.1f s", time.Since(start).Seconds())
+	s.settled(t, 3)
+	if load := stop(); load.Failed > 0 || load.Requests == 0 {
+		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+	} else {
+		t.Logf("%d requests meanwhile, none failed", load.Requests)
+	}
+	if now := s.objects(t); now != declared {
+		t.Errorf("the objects were\n%s\nand are\n%s", declared, now)
+	}
+	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -170,6 +195,27 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	do(up.Process)
 	err := up.Wait()
 	return out.String(), err
+}
+
+// children are the processes that one has started.
+func children(t *testing.T, parent int) []int {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("process %d is gone (%v)", parent, err)
+	}
+	var pids []int
+	for _, file := range files {
+		content, _ := os.ReadFile(file) // a thread may have ended
+		for _, field := range strings.Fields(string(content)) {
+			pid, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // compiling reports whether a docker build is at the service's own compilation.

@@ -42,6 +42,13 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 		{"replicas 3 to 10", func(t *testing.T) { s.configure(t, "replicas", "10") }, 10},
 		{"replicas 10 to 3", func(t *testing.T) { s.configure(t, "replicas", "3") }, 3},
 		{"every pod evicted", s.evictAll, 3},
+		{"a fleet of one, evicted", func(t *testing.T) {
+			s.configure(t, "replicas", "1")
+			s.settled(t, 1)
+			s.evictAll(t)
+			s.settled(t, 1)
+			s.configure(t, "replicas", "3")
+		}, 3},
 		{"one pod deleted at a time", s.deleteEach, 3},
 	} {
 		t.Run(disturbance.name, func(t *testing.T) {
@@ -69,7 +76,6 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 // TestWithoutTheDrainRequestsAreLost proves that the test above can fail: it takes
 // the drain out of the pod and of the service.
 func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
-	t.Parallel()
 	s := newStory(t, "undrained")
 	s.edit(t, "internal/stack/workload.go", "Seconds: pulumi.Int(preStopSeconds)", "Seconds: pulumi.Int(0)")
 	s.edit(t, "app/config.go", `"DRAIN_DELAY", 5*time.Second`, `"DRAIN_DELAY", 0`)
@@ -144,7 +150,8 @@ func (s story) deleteEach(t *testing.T) {
 	}
 }
 
-// killOne kills the process of one container, from outside.
+// killOne kills the process of one container, from outside: inside there is no
+// shell. It waits until the same pod is ready again.
 func (s story) killOne(t *testing.T) {
 	victim := s.pods(t)[0]
 	pid := processOfPod(t, s, victim.Name)
