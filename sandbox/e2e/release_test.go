@@ -42,7 +42,7 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 		{"replicas 3 to 10", func(t *testing.T) { s.configure(t, "replicas", "10") }, 10},
 		{"replicas 10 to 3", func(t *testing.T) { s.configure(t, "replicas", "3") }, 3},
 		{"every pod evicted", s.evictAll, 3},
-		{"a fleet of one, evicted", func(t *testing.T) {
+		{"the only pod evicted", func(t *testing.T) {
 			s.configure(t, "replicas", "1")
 			s.settled(t, 1)
 			s.evictAll(t)
