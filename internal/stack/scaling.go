@@ -12,7 +12,7 @@ import (
 // metricsTimeout is how long the CPU of pods that have just started may stay
 // unknown. The slowest metrics-server in common use (minikube's) measures once
 // a minute, and the autoscaler looks every 15 s.
-const metricsTimeout = 80 * time.Second
+const metricsTimeout = 75 * time.Second
 
 // Stopped reports whether someone has scaled the live Deployment to no pods at
 // all. That switches its autoscaler off, which then would not start it again.
