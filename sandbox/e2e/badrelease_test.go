@@ -74,7 +74,7 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 			s.set(t, bad.settings)
 			load := s.underLoad(t, func(t *testing.T) {
 				start := time.Now()
-				out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
+				out, err := s.tryUp(t)
 				took := time.Since(start)
 				_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
 				if err == nil {

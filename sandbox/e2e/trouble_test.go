@@ -32,11 +32,18 @@ func TestTheNextUpMendsWhatWasDone(t *testing.T) {
 		}},
 		{"an up interrupted in mid-rollout", func(t *testing.T) {
 			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
-			s.interruptedUp(t)
+			_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
+				if err := up.Signal(os.Interrupt); err != nil {
+					t.Error(err)
+				}
+			})
+			if err == nil {
+				t.Error("the interrupted up calls itself a success")
+			}
 		}},
 		{"an up that failed half-way", func(t *testing.T) {
 			s.set(t, map[string]string{"replicas": "5", "rolloutTimeout": "20", "memoryRequest": "1Ti", "memoryLimit": "1Ti"})
-			if out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview"); err == nil {
+			if out, err := s.tryUp(t); err == nil {
 				t.Errorf("up calls it a success:\n%s", out)
 			}
 			s.set(t, map[string]string{"replicas": "3", "rolloutTimeout": "120", "memoryRequest": "64Mi", "memoryLimit": "128Mi"})
@@ -81,7 +88,7 @@ func TestAStoppedFleetStartsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "someone has scaled the Deployment to 0: start it again with `pulumi up --refresh`"
-	if out, err := s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview"); err == nil || !strings.Contains(out, want) {
+	if out, err := s.tryUp(t); err == nil || !strings.Contains(out, want) {
 		t.Errorf("up does not say %q but (%v):\n%s", want, err, out)
 	}
 	took := s.up(t, "--refresh")
@@ -89,25 +96,5 @@ func TestAStoppedFleetStartsAgain(t *testing.T) {
 	t.Logf("started in %.1f s", took.Seconds())
 	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
 		t.Error(err)
-	}
-}
-
-// interruptedUp interrupts pulumi up, as Ctrl-C does, as soon as a pod of the new
-// release is there.
-func (s story) interruptedUp(t *testing.T) {
-	t.Helper()
-	before := len(s.pods(t))
-	up := s.Command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--skip-preview", "--non-interactive")
-	if err := up.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) > before }); err != nil {
-		t.Errorf("a pod of the new release: %v", err)
-	}
-	if err := up.Process.Signal(os.Interrupt); err != nil {
-		t.Error(err)
-	}
-	if err := up.Wait(); err == nil {
-		t.Error("the interrupted up calls itself a success")
 	}
 }

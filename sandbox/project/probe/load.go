@@ -76,9 +76,7 @@ func (a attack) transport() http.RoundTripper {
 	}
 	t := &turns{}
 	for range a.connections {
-		t.transports = append(t.transports, &http.Transport{
-			MaxIdleConnsPerHost: 1,
-		})
+		t.transports = append(t.transports, &http.Transport{MaxIdleConnsPerHost: 1})
 	}
 	return t
 }
