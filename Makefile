@@ -3,6 +3,8 @@ sandbox := .sandbox/sandbox
 source := main.go $(wildcard *_test.go) internal app sandbox
 # The race detector needs a C compiler, which a bare machine does not have.
 race := $(if $(shell command -v gcc),-race)
+# The manifests of every stack pass kube-score, its optional checks too, but for these.
+waived = $(shell awk '!/^\#/ {print "--ignore-test=" $$1}' testdata/kube-score-waivers)
 
 .PHONY: up preview test unit e2e bench demo-autoscale down status env program
 
@@ -19,6 +21,10 @@ test: unit e2e
 unit:
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
 	@go -C sandbox/parts/staticcheck build -o $(CURDIR)/.sandbox/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@go -C sandbox/parts/kubescore build -o $(CURDIR)/.sandbox/kube-score github.com/zegl/kube-score/cmd/kube-score
+	@.sandbox/kube-score score --output-format=ci --exit-one-on-warning $(waived) \
+		$$(.sandbox/kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.sandbox/kube-score.out || \
+		{ grep -E '^\[(CRITICAL|WARNING)' .sandbox/kube-score.out; exit 1; }
 	for module in . app sandbox; do (cd $$module && go vet ./... && $(CURDIR)/.sandbox/staticcheck ./...) || exit 1; done
 	go test $(race) ./...
 	go -C app test $(race) ./...

@@ -38,6 +38,11 @@ func (f *fleet) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 	defer f.mu.Unlock()
 	f.resources[args.Name] = args
 	outputs := args.Inputs.Copy()
+	if metadata := outputs["metadata"]; metadata.IsObject() && !metadata.ObjectValue().HasValue("name") {
+		named := metadata.ObjectValue().Copy()
+		named["name"] = resource.NewProperty(args.Name + "-0a1b2c3d") // as Pulumi does
+		outputs["metadata"] = resource.NewProperty(named)
+	}
 	if args.TypeToken == "docker:index/image:Image" {
 		outputs["repoDigest"] = resource.NewProperty(digest)
 	}
@@ -84,7 +89,10 @@ func tryUp(t *testing.T, name string, changes map[string]string, stopped bool) (
 			return nil
 		},
 		pulumi.WithMocks(string(project.Name), name, f),
-		func(info *pulumi.RunInfo) { info.Config = settings },
+		func(info *pulumi.RunInfo) {
+			info.Config = settings
+			info.ConfigSecretKeys = []string{"user-service:secretEnv", "user-service:registryPassword"}
+		},
 		seeKeys,
 	)
 	return f, err
@@ -142,6 +150,22 @@ func (f *fleet) expect(t *testing.T, name, path string, want any) {
 	t.Helper()
 	if got := f.field(t, name, path); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: %s is %v, not %v", name, path, got, want)
+	}
+}
+
+// expectSecret expects an input that Pulumi encrypts, and shows to nobody.
+func (f *fleet) expectSecret(t *testing.T, name, path, want string) {
+	t.Helper()
+	parsed, err := resource.ParsePropertyPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, ok := parsed.Get(resource.NewProperty(f.resources[name].Inputs))
+	if !ok || !value.IsSecret() {
+		t.Fatalf("%s: %s is no secret: %v", name, path, value)
+	}
+	if got := fmt.Sprint(value.SecretValue().Element.Mappable()); got != want {
+		t.Errorf("%s: %s is %s, not %s", name, path, got, want)
 	}
 }
 

@@ -14,6 +14,9 @@ func main() {
 		if err := settings.Cluster.Check(ctx.Context()); err != nil {
 			return err
 		}
+		if err := settings.CheckRegistryLogin(ctx.Context()); err != nil {
+			return err
+		}
 		stopped, err := settings.Stopped(ctx.Context())
 		if err != nil {
 			return err
@@ -38,11 +41,21 @@ func declare(ctx *pulumi.Context, settings stack.Settings, stopped bool) (pulumi
 	if err != nil {
 		return nil, err
 	}
+	if err := stack.NewNetworkPolicy(ctx, settings, namespace); err != nil {
+		return nil, err
+	}
+	pod := stack.Pod{Image: image.RepoDigest}
+	if pod.SecretEnv, err = stack.NewSecretEnv(ctx, settings, namespace); err != nil {
+		return nil, err
+	}
+	if pod.PullSecret, err = stack.NewPullSecret(ctx, settings, namespace); err != nil {
+		return nil, err
+	}
 	autoscaler, err := stack.NewAutoscaler(ctx, settings, namespace, image)
 	if err != nil {
 		return nil, err
 	}
-	deployment, err := stack.NewDeployment(ctx, settings, namespace, image.RepoDigest, autoscaler, stopped)
+	deployment, err := stack.NewDeployment(ctx, settings, namespace, pod, autoscaler, stopped)
 	if err != nil {
 		return nil, err
 	}

@@ -191,6 +191,55 @@ func TestTheAutoscalerWaitsForTheScaleDownWindow(t *testing.T) {
 	f.expect(t, "autoscaler", "spec.behavior.scaleUp.stabilizationWindowSeconds", 0.0)
 }
 
+func TestTheContainerGetsTheEnvironment(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"env": `{"LOG_LEVEL":"debug","PRICE":"$(LOG_LEVEL) $5 $$"}`, "secretEnv": `{"TOKEN":"open-sesame"}`})
+	const container = "spec.template.spec.containers[0]."
+	f.expect(t, "deployment", container+"env[0].name", "LOG_LEVEL")
+	f.expect(t, "deployment", container+"env[0].value", "debug")
+	f.expect(t, "deployment", container+"env[1].value", "$$(LOG_LEVEL) $$5 $$$$") // Kubernetes takes half of them away
+	f.expect(t, "deployment", container+"envFrom[0].secretRef.name", "secret-env-0a1b2c3d")
+	f.expect(t, "secret-env", "immutable", true)
+	f.expectSecret(t, "secret-env", "stringData", "map[TOKEN:open-sesame]")
+	if metadata := f.field(t, "secret-env", "metadata").(map[string]any); metadata["name"] != nil {
+		t.Errorf("the Secret is always named %v: a change would not roll the pods", metadata["name"])
+	}
+}
+
+func TestTheNetworkPolicyAdmitsWhatTheServiceNeeds(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"egress": `["10.0.0.0/8:5432","fd00::/8:443"]`})
+	f.expect(t, "network-policy", "spec.podSelector.matchLabels", f.field(t, "deployment", "spec.selector.matchLabels"))
+	f.expect(t, "network-policy", "spec.policyTypes", []string{"Ingress", "Egress"})
+	f.expect(t, "network-policy", "spec.ingress", "[map[ports:[map[port:http protocol:TCP]]]]")
+	f.expect(t, "network-policy", "spec.egress", "[map[ports:[map[port:53 protocol:UDP] map[port:53 protocol:TCP]]]"+
+		" map[ports:[map[port:5432 protocol:TCP]] to:[map[ipBlock:map[cidr:10.0.0.0/8]]]]"+
+		" map[ports:[map[port:443 protocol:TCP]] to:[map[ipBlock:map[cidr:fd00::/8]]]]]")
+}
+
+func TestARegistryWithALoginIsPushedToAndPulledFrom(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"registryUsername": "robot", "registryPassword": "open-sesame"})
+	f.expect(t, "image", "registry.server", "127.0.0.1:5000")
+	f.expect(t, "image", "registry.username", "robot")
+	f.expectSecret(t, "image", "registry.password", "open-sesame")
+	f.expect(t, "pull-secret", "type", "kubernetes.io/dockerconfigjson")
+	f.expectSecret(t, "pull-secret", "stringData", `map[.dockerconfigjson:{"auths":{"127.0.0.1:5000":{"auth":"cm9ib3Q6b3Blbi1zZXNhbWU=","password":"open-sesame","username":"robot"}}}]`)
+	f.expect(t, "deployment", "spec.template.spec.imagePullSecrets[0].name", f.field(t, "pull-secret", "metadata.name"))
+	f.expect(t, "mutable-secrets", "context", "sandbox")
+	f.expect(t, "mutable-secrets", "enableSecretMutable", "true")
+}
+
+func TestWithoutSecretsNoneAreDeclared(t *testing.T) {
+	t.Parallel()
+	f := up(t, "dev", map[string]string{"env": `{"LOG_LEVEL":"debug"}`})
+	for _, name := range []string{"secret-env", "pull-secret", "mutable-secrets"} {
+		if _, declared := f.resources[name]; declared {
+			t.Errorf("%s is declared", name)
+		}
+	}
+}
+
 func TestTheDefaultNamespaceIsNotTheStacks(t *testing.T) {
 	t.Parallel()
 	f := up(t, "dev", nil)
@@ -203,7 +252,7 @@ func TestANamespaceOfItsOwnIsRestrictedAndHoldsEverything(t *testing.T) {
 	t.Parallel()
 	f := up(t, "dev", map[string]string{"namespace": "team-a"})
 	f.expect(t, "namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted")
-	for _, name := range []string{"autoscaler", "deployment", "disruption-budget", "service"} {
+	for _, name := range []string{"autoscaler", "deployment", "disruption-budget", "network-policy", "service"} {
 		f.expect(t, name, "metadata.namespace", "team-a")
 		if !slices.Contains(f.dependencies(name), "namespace") {
 			t.Errorf("%s may come before its namespace", name)

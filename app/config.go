@@ -22,6 +22,9 @@ type config struct {
 	// shutdownTimeout is SHUTDOWN_TIMEOUT: how long the requests still in
 	// flight after that have to finish.
 	shutdownTimeout time.Duration
+	// databaseURL is DATABASE_URL, where PostgreSQL keeps the users; empty for the
+	// users that the program brings along.
+	databaseURL string
 	// logLevel is LOG_LEVEL, the least severe level that is logged.
 	logLevel slog.Level
 }
@@ -49,6 +52,7 @@ func loadConfig(getenv func(string) string) (config, error) {
 			"a duration above zero, such as 15s"),
 		logLevel: read(&env, "LOG_LEVEL", slog.LevelInfo, parseLevel,
 			"debug, info, warn or error"),
+		databaseURL: getenv("DATABASE_URL"),
 	}
 	return cfg, errors.Join(env.faults...)
 }

@@ -21,8 +21,8 @@ func TestConfigIsReadFromTheEnvironment(t *testing.T) {
 			want: config{port: 8080, drainDelay: 5 * time.Second, shutdownTimeout: 15 * time.Second, logLevel: slog.LevelInfo},
 		},
 		"everything set": {
-			env:  map[string]string{"PORT": "80", "DRAIN_DELAY": "1m", "SHUTDOWN_TIMEOUT": "1.5s", "LOG_LEVEL": "debug"},
-			want: config{port: 80, drainDelay: time.Minute, shutdownTimeout: 1500 * time.Millisecond, logLevel: slog.LevelDebug},
+			env:  map[string]string{"PORT": "80", "DRAIN_DELAY": "1m", "SHUTDOWN_TIMEOUT": "1.5s", "LOG_LEVEL": "debug", "DATABASE_URL": "postgres://db/users"},
+			want: config{port: 80, drainDelay: time.Minute, shutdownTimeout: 1500 * time.Millisecond, logLevel: slog.LevelDebug, databaseURL: "postgres://db/users"},
 		},
 		"the smallest values": {
 			env:  map[string]string{"PORT": "0", "DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1ns", "LOG_LEVEL": "error"},

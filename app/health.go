@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 )
@@ -9,6 +10,8 @@ import (
 // a pod that drains must get no new requests, but must not be restarted either.
 type health struct {
 	leaving atomic.Bool
+	// check says why requests cannot be answered now, if they cannot.
+	check func(context.Context) error
 }
 
 // healthBody is what a probe that succeeds gets.
@@ -28,9 +31,13 @@ func (h *health) livez(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz says whether new requests should come here.
-func (h *health) readyz(w http.ResponseWriter, _ *http.Request) {
+func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 	if h.isLeaving() {
 		respondError(w, http.StatusServiceUnavailable, "draining")
+		return
+	}
+	if err := h.check(r.Context()); err != nil {
+		respondError(w, http.StatusServiceUnavailable, "the database does not answer")
 		return
 	}
 	respond(w, http.StatusOK, healthBody{Status: "ready"})

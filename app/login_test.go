@@ -38,8 +38,8 @@ func TestLoginReturnsTheUser(t *testing.T) {
 
 func TestEveryDemoUserCanLogIn(t *testing.T) {
 	s, _ := newTestService(t)
-	for _, u := range s.users.users {
-		if got, err := s.users.login(t.Context(), u.Email, demoPassword); err != nil || got != u {
+	for _, u := range s.users.(*directory).users {
+		if got, err := s.verify(t.Context(), credentials{u.Email, demoPassword}); err != nil || got != u {
 			t.Errorf("%s: got %+v, %v", u.Email, got, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestAnUnknownUserCostsAsMuchAsAKnownOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for email, a := range s.users.byEmail {
+	for email, a := range s.users.(*directory).byEmail {
 		if cost, err := bcrypt.Cost([]byte(a.PasswordHash)); err != nil || cost != decoy {
 			t.Errorf("%s: got cost %d, %v, want the decoy's %d", email, cost, err, decoy)
 		}
@@ -109,7 +109,7 @@ func TestLoginExplainsWhatIsWrongWithTheBody(t *testing.T) {
 
 func TestLoginTakesWhitespaceAroundTheBody(t *testing.T) {
 	want := credentials{Email: "ada@example.com", Password: "x"}
-	got, err := decodeLogin([]byte("\n " + loginBody(want.Email, want.Password) + " \n"))
+	got, err := decodeJSON[credentials]([]byte("\n "+loginBody(want.Email, want.Password)+" \n"), "")
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -121,14 +121,16 @@ func TestAPasswordOf72BytesIsComparedWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, err := loadDirectory(fmt.Appendf(nil, `[{"id":"1","email":"a@example.com","passwordHash":%q}]`, hash), newVerifier(1))
+	users, err := loadDirectory(fmt.Appendf(nil, `[{"id":"1","email":"a@example.com","passwordHash":%q}]`, hash))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := users.login(t.Context(), "a@example.com", password); err != nil {
+	s, _ := newTestService(t)
+	s.users = users
+	if _, err := s.verify(t.Context(), credentials{"a@example.com", password}); err != nil {
 		t.Errorf("the right password: got %v", err)
 	}
-	if _, err := users.login(t.Context(), "a@example.com", password[1:]+"y"); err != errWrongCredentials {
+	if _, err := s.verify(t.Context(), credentials{"a@example.com", password[1:] + "y"}); err != errWrongCredentials {
 		t.Errorf("another last byte: got %v, want %v", err, errWrongCredentials)
 	}
 }
@@ -150,7 +152,7 @@ func TestLoginTakesOnlyJSON(t *testing.T) {
 func TestLoginRefusesALargeBodyAndClosesTheConnection(t *testing.T) {
 	s, _ := newTestService(t)
 	fits := loginBody("ada@example.com", demoPassword)
-	fits += strings.Repeat(" ", maxLoginBytes-len(fits))
+	fits += strings.Repeat(" ", maxBodyBytes-len(fits))
 	if got := ask(s.handler(), loginRequest(fits)).StatusCode; got != http.StatusOK {
 		t.Errorf("a body of %d bytes: got %d, want 200", len(fits), got)
 	}
@@ -182,17 +184,17 @@ func TestLoginGivesUpOnABodyThatDoesNotArrive(t *testing.T) {
 
 func TestLoginSaysWhenItIsTooBusy(t *testing.T) {
 	s, _ := newTestService(t)
-	s.users.verifier = newVerifier(1)
-	s.users.verifier.wait = time.Millisecond
-	s.users.verifier.slots <- struct{}{}
+	s.verifier = newVerifier(1)
+	s.verifier.wait = time.Millisecond
+	s.verifier.slots <- struct{}{}
 	response := ask(s.handler(), loginRequest(loginBody("ada@example.com", demoPassword)))
 	if got := response.Header.Get("Retry-After"); got != "1" {
 		t.Errorf("got Retry-After %q, want 1", got)
 	}
 	wantError(t, response, http.StatusServiceUnavailable, "too many logins at once")
 
-	<-s.users.verifier.slots
-	s.users.verifier.wait = loginWait
+	<-s.verifier.slots
+	s.verifier.wait = loginWait
 	if got := ask(s.handler(), loginRequest(loginBody("ada@example.com", demoPassword))).StatusCode; got != http.StatusOK {
 		t.Errorf("after the rush: got %d, want 200", got)
 	}
@@ -231,21 +233,18 @@ func FuzzDecodeLogin(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		c, err := decodeLogin(body)
+		c, err := decodeJSON[credentials](body, "")
 		if err != nil {
 			if c != (credentials{}) {
 				t.Fatalf("%q: credentials come with the error %v", body, err)
 			}
 			return
 		}
-		if c.Email == "" || c.Password == "" || len(c.Password) > maxPasswordBytes {
-			t.Fatalf("%q: got %+v", body, c)
-		}
 		again, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := decodeLogin(again); err != nil || got != c {
+		if got, err := decodeJSON[credentials](again, ""); err != nil || got != c {
 			t.Fatalf("%q: encoded and decoded again it is %+v, %v, was %+v", body, got, err, c)
 		}
 	})

@@ -1,5 +1,6 @@
-// Command user-service lists users and checks their passwords. It keeps no
-// state, so every copy of it gives the same answers.
+// Command user-service lists users and checks their passwords. With a DATABASE_URL
+// it keeps them in PostgreSQL and takes new ones. It has no state of its own, so
+// every copy of it gives the same answers.
 package main
 
 import (
@@ -41,13 +42,32 @@ func run(ctx context.Context, getenv func(string) string, hostname func() (strin
 	}
 	log := slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: cfg.logLevel})).With("pod", pod)
 
-	users, err := loadDirectory(usersJSON, newVerifier(runtime.GOMAXPROCS(0)))
+	users, closeStore, err := openStore(ctx, cfg, log)
 	if err != nil {
-		return fmt.Errorf("load users.json: %w", err)
+		return err
 	}
+	defer closeStore()
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", cfg.port))
 	if err != nil {
 		return fmt.Errorf("start listening: %w", err)
 	}
-	return serve(ctx, listener, newService(pod, log, users), cfg)
+	return serve(ctx, listener, newService(pod, log, users, newVerifier(runtime.GOMAXPROCS(0))), cfg)
+}
+
+// openStore opens the database if there is one, and has it migrated meanwhile, or
+// else the users that the program brings along.
+func openStore(ctx context.Context, cfg config, log *slog.Logger) (users store, closeStore func(), err error) {
+	if cfg.databaseURL == "" {
+		users, err := loadDirectory(usersJSON)
+		if err != nil {
+			return nil, nil, fmt.Errorf("load users.json: %w", err)
+		}
+		return users, func() {}, nil
+	}
+	database, err := openDatabase(cfg.databaseURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	go database.migrate(ctx, log)
+	return database, database.close, nil
 }

@@ -108,6 +108,10 @@ func TestRunRefusesToStart(t *testing.T) {
 			map[string]string{"PORT": "x"}, named,
 			`read the environment: PORT is "x": it must be a port number from 0 to 65535`,
 		},
+		"with a database that is none": {
+			map[string]string{"DATABASE_URL": "mysql://root:open-sesame@db"}, named,
+			"DATABASE_URL is not a PostgreSQL connection string, such as postgres://user:password@host:5432/database",
+		},
 		"without a name": {
 			nil, func() (string, error) { return "", errors.New("no name") },
 			"find out the pod's name: no name",

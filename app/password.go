@@ -41,18 +41,39 @@ func newVerifier(cores int) *verifier {
 	return &verifier{slots: make(chan struct{}, cores), wait: loginWait}
 }
 
-// matches compares password with a bcrypt hash when its turn comes. It returns
-// errBusy if that takes too long, or if ctx ends first.
-func (v *verifier) matches(ctx context.Context, hash, password string) (bool, error) {
+// turn waits for one, which done ends. It returns errBusy if that takes too long,
+// or if ctx ends first.
+func (v *verifier) turn(ctx context.Context) (done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, v.wait)
 	defer cancel()
 	select {
 	case v.slots <- struct{}{}:
-		defer func() { <-v.slots }()
+		return func() { <-v.slots }, nil
 	case <-ctx.Done():
-		return false, errBusy
+		return nil, errBusy
 	}
-	err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
+}
+
+// hash makes the hash of a new password when its turn comes, or returns errBusy.
+func (v *verifier) hash(ctx context.Context, password string) (string, error) {
+	done, err := v.turn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), hashCost)
+	return string(hash), err
+}
+
+// matches compares password with a bcrypt hash when its turn comes, or returns
+// errBusy.
+func (v *verifier) matches(ctx context.Context, hash, password string) (bool, error) {
+	done, err := v.turn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	err = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
 		return false, nil
 	}

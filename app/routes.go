@@ -11,21 +11,26 @@ import (
 // service is what all handlers share. Nothing in it changes with a request,
 // apart from what metrics counts.
 type service struct {
-	pod     string
-	log     *slog.Logger
-	users   *directory
-	health  *health
-	metrics *metrics
+	pod      string
+	log      *slog.Logger
+	users    store
+	verifier *verifier
+	health   *health
+	metrics  *metrics
 }
 
-func newService(pod string, log *slog.Logger, users *directory) *service {
-	return &service{pod: pod, log: log, users: users, health: &health{}, metrics: newMetrics()}
+func newService(pod string, log *slog.Logger, users store, verifier *verifier) *service {
+	return &service{
+		pod: pod, log: log, users: users, verifier: verifier,
+		health: &health{check: users.check}, metrics: newMetrics(),
+	}
 }
 
 // handler is the service as its clients meet it.
 func (s *service) handler() http.Handler {
 	return s.observe(s.recoverPanics(newRouter([]route{
 		{"GET", "/users", s.listUsers},
+		{"POST", "/users", s.createUser},
 		{"GET", "/users/{id}", s.getUser},
 		{"POST", "/login", s.login},
 		{"GET", "/livez", s.health.livez},

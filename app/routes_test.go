@@ -17,13 +17,13 @@ const demoPassword = "open-sesame"
 // newTestService is the service as run makes it, with its log in the buffer.
 func newTestService(t *testing.T) (*service, *bytes.Buffer) {
 	t.Helper()
-	users, err := loadDirectory(usersJSON, newVerifier(2))
+	users, err := loadDirectory(usersJSON)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return newService("pod-1", logger, users), &log
+	return newService("pod-1", logger, users, newVerifier(2)), &log
 }
 
 // ask sends one request to handler and returns what a client would see.
@@ -90,11 +90,11 @@ func TestAnUnknownPathIsAJSONError(t *testing.T) {
 func TestAWrongMethodIsAJSONErrorThatNamesTheRightOnes(t *testing.T) {
 	s, _ := newTestService(t)
 	tests := map[string]struct{ method, path, allow string }{
-		"delete all users": {"DELETE", "/users", "GET, HEAD"},
+		"delete all users": {"DELETE", "/users", "GET, HEAD, POST"},
 		"change a user":    {"PUT", "/users/1", "GET, HEAD"},
 		"read the login":   {"GET", "/login", "POST"},
 		"post to a probe":  {"POST", "/readyz", "GET, HEAD"},
-		"invented method":  {"BREW", "/users", "GET, HEAD"},
+		"invented method":  {"BREW", "/users", "GET, HEAD, POST"},
 		"options":          {"OPTIONS", "/login", "POST"},
 	}
 	for name, test := range tests {

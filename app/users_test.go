@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
-
-	"golang.org/x/crypto/bcrypt"
 )
 
 func TestListUsersIsTheSameAnswerEveryTime(t *testing.T) {
@@ -44,30 +50,146 @@ func TestGetUserKnowsNoOtherSpellingOfAnID(t *testing.T) {
 	}
 }
 
-func TestDirectoryRefusesUsersThatCouldNotLogIn(t *testing.T) {
-	const hash = decoyHash
-	cheap, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
+// shelf is a store that keeps the last account it was given, or has a fault.
+type shelf struct {
+	kept  account
+	fault error
+}
+
+func (s *shelf) create(_ context.Context, a account) (user, error) {
+	s.kept = a
+	a.ID = "7"
+	return a.user, s.fault
+}
+
+func (s *shelf) find(context.Context, string) (user, error) { return user{}, s.fault }
+
+func (s *shelf) list(context.Context, string) ([]user, string, error) { return nil, "", s.fault }
+
+func (s *shelf) account(context.Context, string) (account, error) { return account{}, s.fault }
+
+func (s *shelf) check(context.Context) error { return s.fault }
+
+// newServiceOn is a service that keeps its users on a shelf.
+func newServiceOn(t *testing.T, users *shelf) (http.Handler, fmt.Stringer) {
+	t.Helper()
+	s, log := newTestService(t)
+	s.users, s.health.check = users, users.check
+	return s.handler(), log
+}
+
+func createRequest(body string) *http.Request {
+	r := httptest.NewRequest("POST", "/users", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+func TestCreateUserKeepsTheHashAndNotThePassword(t *testing.T) {
+	users := &shelf{}
+	handler, log := newServiceOn(t, users)
+	response := ask(handler, createRequest(`{"name":"Jean Bartik","email":"Jean@Example.com","password":"open-sesame"}`))
+	want := `{"id":"7","name":"Jean Bartik","email":"jean@example.com"}` + "\n"
+	if body := bodyOf(t, response); response.StatusCode != http.StatusCreated || body != want {
+		t.Errorf("got  %d %s\nwant 201 %s", response.StatusCode, body, want)
 	}
-	ada := `{"id":"1","name":"Ada","email":"ada@example.com","passwordHash":"` + hash + `"}`
-	tests := map[string]struct{ json, message string }{
-		"not a list":     {`{}`, "json: cannot unmarshal object into Go value of type []main.account"},
-		"unknown key":    {`[{"password":"x"}]`, `json: unknown field "password"`},
-		"no id":          {`[{"name":"Ada"}]`, `user 1 (id ""): the id is missing`},
-		"id twice":       {`[` + ada + `,{"id":"1","email":"b@example.com","passwordHash":"` + hash + `"}]`, `user 2 (id "1"): the id is taken by an earlier user`},
-		"no email":       {`[{"id":"1"}]`, `user 1 (id "1"): email "" must be an address in lower case`},
-		"email in upper": {`[{"id":"1","email":"Ada@example.com"}]`, `user 1 (id "1"): email "Ada@example.com" must be an address in lower case`},
-		"email twice":    {`[` + ada + `,{"id":"2","email":"ada@example.com","passwordHash":"` + hash + `"}]`, `user 2 (id "2"): email "ada@example.com" is taken by an earlier user`},
-		"no hash":        {`[{"id":"1","email":"ada@example.com"}]`, `user 1 (id "1"): passwordHash: crypto/bcrypt: hashedSecret too short to be a bcrypted password`},
-		"cheap hash":     {`[{"id":"1","email":"ada@example.com","passwordHash":"` + string(cheap) + `"}]`, `user 1 (id "1"): passwordHash has bcrypt cost 4: it must be 10`},
+	if got := response.Header.Get("Location"); got != "/users/7" {
+		t.Errorf("got Location %q, want /users/7", got)
 	}
-	for name, test := range tests {
+	if matches, err := newVerifier(1).matches(t.Context(), users.kept.PasswordHash, "open-sesame"); !matches {
+		t.Errorf("the hash does not match the password: %v", err)
+	}
+	if strings.Contains(log.String(), "open-sesame") {
+		t.Errorf("the password was logged:\n%s", log)
+	}
+}
+
+func TestCreateUserExplainsWhatIsWrong(t *testing.T) {
+	const (
+		badName     = "name must have at most 200 characters and no line breaks or the like"
+		badEmail    = "email must be an address such as ada@example.com, of at most 254 bytes"
+		badPassword = "password must have 8 to 72 bytes"
+	)
+	create := func(name, email, password string) string {
+		return fmt.Sprintf(`{"name":%q,"email":%q,"password":%q}`, name, email, password)
+	}
+	handler, _ := newServiceOn(t, &shelf{})
+	for name, test := range map[string]struct{ body, want string }{
+		"no name":           {create(" ", "a@b.c", demoPassword), "name is missing"},
+		"a long name":       {create(strings.Repeat("é", 201), "a@b.c", demoPassword), badName},
+		"a name of two":     {create("A\nB", "a@b.c", demoPassword), badName},
+		"a name with NUL":   {`{"name":"A\u0000","email":"a@b.c","password":"open-sesame"}`, badName},
+		"no e-mail":         {create("A", "", demoPassword), badEmail},
+		"no address":        {create("A", "a.b.c", demoPassword), badEmail},
+		"an address's name": {create("A", "A <a@b.c>", demoPassword), badEmail},
+		"a long address":    {create("A", strings.Repeat("a", 251)+"@b.c", demoPassword), badEmail},
+		"a short password":  {create("A", "a@b.c", "1234567"), badPassword},
+		"a long password":   {create("A", "a@b.c", strings.Repeat("x", 73)), badPassword},
+		"an id":             {`{"id":"1","name":"A","email":"a@b.c","password":"open-sesame"}`, `unknown field "id": only name, email and password are taken`},
+	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := loadDirectory([]byte(test.json), newVerifier(1))
-			if err == nil || err.Error() != test.message {
-				t.Errorf("got  %v\nwant %s", err, test.message)
-			}
+			wantError(t, ask(handler, createRequest(test.body)), http.StatusBadRequest, test.want)
 		})
 	}
+}
+
+func TestWithoutADatabaseNoUserIsTaken(t *testing.T) {
+	s, _ := newTestService(t)
+	wantError(t, ask(s.handler(), createRequest(`{"name":"A","email":"a@b.c","password":"open-sesame"}`)),
+		http.StatusNotImplemented, "this service keeps no users of its own: it has no database")
+}
+
+func TestAnAddressIsTakenOnce(t *testing.T) {
+	handler, _ := newServiceOn(t, &shelf{fault: errEmailTaken})
+	wantError(t, ask(handler, createRequest(`{"name":"A","email":"a@b.c","password":"open-sesame"}`)),
+		http.StatusConflict, "the e-mail address is taken")
+}
+
+func TestAStoreThatFailsMakesTheServiceUnreadyAndIsNoFaultOfTheClients(t *testing.T) {
+	handler, log := newServiceOn(t, &shelf{fault: errors.New("no route to the database")})
+	for name, r := range map[string]*http.Request{
+		"list":   httptest.NewRequest("GET", "/users", nil),
+		"get":    httptest.NewRequest("GET", "/users/1", nil),
+		"create": createRequest(`{"name":"A","email":"a@b.c","password":"open-sesame"}`),
+		"login":  loginRequest(loginBody("ada@example.com", demoPassword)),
+		"ready?": httptest.NewRequest("GET", "/readyz", nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantError(t, ask(handler, r), http.StatusServiceUnavailable, "the database does not answer")
+		})
+	}
+	if got := get(handler, "/livez").StatusCode; got != http.StatusOK {
+		t.Errorf("/livez: got %d: a restart would not mend the database", got)
+	}
+	if !strings.Contains(log.String(), "no route to the database") {
+		t.Errorf("the cause was not logged:\n%s", log)
+	}
+}
+
+// FuzzRequest sends anything anywhere. No answer may be a 500, and each must be
+// JSON but for the metrics.
+func FuzzRequest(f *testing.F) {
+	for _, path := range []string{"/users", "/users?after=%00", "/users/1", "/users/%zz", "/login", "//", "/%2e%2e/", "*", "/livez", "/readyz"} {
+		f.Add("GET", path, "", []byte(nil))
+		f.Add("POST", path, "application/json", []byte(`{"name":"A","email":"a@b.c","password":"12345678"}`))
+		f.Add("POST", path, "application/json; charset=\xff", []byte("{{"))
+	}
+	users, err := loadDirectory(usersJSON)
+	if err != nil {
+		f.Fatal(err)
+	}
+	quick := newVerifier(8)
+	quick.wait = 0 // no password is worth comparing here
+	handler := newService("pod-1", slog.New(slog.DiscardHandler), users, quick).handler()
+	f.Fuzz(func(t *testing.T, method, path, contentType string, body []byte) {
+		r, err := http.NewRequest(method, "http://service"+path, bytes.NewReader(body))
+		if err != nil {
+			return // no client could send it, and no server read it
+		}
+		r.Header.Set("Content-Type", contentType)
+		response := ask(handler, r)
+		if answer := bodyOf(t, response); response.StatusCode == http.StatusInternalServerError ||
+			r.URL.Path != "/metrics" && !json.Valid([]byte(answer)) {
+			t.Errorf("%s %q: got %d %s", method, path, response.StatusCode, answer)
+		}
+	})
 }

@@ -13,6 +13,7 @@ require (
 	github.com/pulumi/pulumi/pkg/v3 v3.215.0
 	github.com/pulumi/pulumi/sdk/v3 v3.215.0
 	github.com/tsenart/vegeta/v12 v12.12.0
+	golang.org/x/crypto v0.45.0
 	google.golang.org/grpc v1.72.1
 	google.golang.org/protobuf v1.36.6
 )
@@ -120,7 +121,6 @@ require (
 	go.opentelemetry.io/otel/sdk v1.36.0 // indirect
 	go.opentelemetry.io/otel/trace v1.36.0 // indirect
 	go.uber.org/atomic v1.11.0 // indirect
-	golang.org/x/crypto v0.45.0 // indirect
 	golang.org/x/exp v0.0.0-20250718183923-645b1fa84792 // indirect
 	golang.org/x/mod v0.29.0 // indirect
 	golang.org/x/net v0.47.0 // indirect

@@ -21,10 +21,11 @@ const (
 	engineBridgeName    = "user-service1"
 	engineBridgeAddress = "10.245.0.1/24"
 
-	registryAddress = "127.0.0.1:5000"
-	nodeName        = "sandbox"
-	contextName     = "sandbox"
-	cgroupName      = "user-service-sandbox"
+	registryAddress        = "127.0.0.1:5000"
+	privateRegistryAddress = "127.0.0.1:5443"
+	nodeName               = "sandbox"
+	contextName            = "sandbox"
+	cgroupName             = "user-service-sandbox"
 )
 
 // runDir holds the unix sockets: a socket's path may have at most 107 bytes,

@@ -39,10 +39,12 @@ disabled_plugins = [
   # Where root may not raise its priority for the out-of-memory killer (no
   # CAP_SYS_RESOURCE), pods would die with "can't get final child's PID from pipe".
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = %q
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = %q
     conf_dir = %q
-`, l.path("containerd"), l.path("containerd-state"), socket("containerd"), registryAddress, cniPlugins, l.path("cni"))
+`, l.path("containerd"), l.path("containerd-state"), socket("containerd"), registryAddress, l.path("registries"), cniPlugins, l.path("cni"))
 	if err := writeFile(l.path("config", "containerd.toml"), config); err != nil {
 		return daemon{}, err
 	}

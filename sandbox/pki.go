@@ -55,21 +55,27 @@ func certificates() []certificate {
 		{file: "coredns", authority: "ca", commonName: "system:coredns"},
 		{file: "metrics-server", authority: "ca", commonName: "system:metrics-server",
 			hosts: []string{"metrics-server.kube-system.svc", bridgeAddress}},
+		{file: "private-registry", authority: "ca", commonName: "private-registry", hosts: []string{"127.0.0.1"}},
 	}
 }
 
 // makeCertificates writes the cluster's certificates, the key that signs service
 // account tokens and one kubeconfig for each client, unless they are there and
-// still good for a month.
+// still good for a month. To a sandbox of an earlier version it adds what is new.
 func (l layout) makeCertificates() error {
-	if pair, err := l.readCertificate("metrics-server"); err == nil &&
-		time.Until(pair.certificate.NotAfter) > 30*24*time.Hour {
-		return nil
-	}
+	ca, err := l.readCertificate("ca")
+	_, unfinished := os.Stat(l.kubeconfig()) // which is written last
+	anew := err != nil || unfinished != nil || time.Until(ca.certificate.NotAfter) < 30*24*time.Hour
 	for _, c := range certificates() {
+		if _, err := l.readCertificate(c.file); err == nil && !anew {
+			continue
+		}
 		if err := l.issue(c); err != nil {
 			return fmt.Errorf("certificate %s: %w", c.file, err)
 		}
+	}
+	if !anew {
+		return nil
 	}
 	if err := l.makeServiceAccountKey(); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 
 // daemons names everything that runs, in the order in which it is started.
 var daemons = []string{
-	"etcd", "containerd", "registry", "dockerd", "kube-apiserver", "controller-manager", "scheduler",
+	"etcd", "containerd", "registry", "private-registry", "dockerd", "kube-apiserver", "controller-manager", "scheduler",
 	"kubelet", "kube-proxy", "coredns", "metrics-server",
 }
 
@@ -86,7 +86,11 @@ func (l layout) startStorage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	needed := []daemon{containerRuntime, registry}
+	private, err := l.privateRegistry()
+	if err != nil {
+		return "", err
+	}
+	needed := []daemon{containerRuntime, registry, private}
 	host, own := l.engineHost(ctx)
 	if own {
 		engine, err := l.engine()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -53,6 +54,14 @@ func (c Cluster) client() (*rest.Config, error) {
 	}
 	client.Timeout = clusterTimeout
 	return client, nil
+}
+
+// kubeconfig is for a provider that does not read the stack's configuration.
+func (c Cluster) kubeconfig() pulumi.StringPtrInput {
+	if c.Kubeconfig == "" {
+		return nil
+	}
+	return pulumi.String(c.Kubeconfig)
 }
 
 func (c Cluster) load() (*api.Config, error) {

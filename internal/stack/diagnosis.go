@@ -32,7 +32,18 @@ func (l live) explain(ctx context.Context, lack error) error {
 		lines = append(lines, fmt.Sprintf("%d of its pods: %s%s", count[what], what, lastLines(log[what])))
 	}
 	lines = append(lines, fmt.Sprintf("Mend that and run `pulumi up` again; to look closer: `%s get pods`", l.kubectl(l.Namespace)))
-	return errors.New(strings.Join(lines, "\n"))
+	return errors.New(l.redact(strings.Join(lines, "\n")))
+}
+
+// redact takes the stack's secrets out of what a pod has said. One of a few
+// letters would take out half of the text, and is no secret.
+func (s Settings) redact(text string) string {
+	for _, secret := range append(slices.Collect(maps.Values(s.SecretEnv)), s.RegistryLogin.Password) {
+		if len(secret) >= 4 {
+			text = strings.ReplaceAll(text, secret, "[secret]")
+		}
+	}
+	return text
 }
 
 // pod is what one says of itself.

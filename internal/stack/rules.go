@@ -2,7 +2,10 @@ package stack
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -50,6 +53,31 @@ func platform(value string) (rule, meant string) {
 		return "is not linux/<architecture>, like linux/amd64 or linux/arm64", ""
 	}
 	return "", ""
+}
+
+// variable is the rule for the name of an environment variable. Kubernetes takes
+// more, but shells do not.
+func variable(name string) (rule string) {
+	switch {
+	case len(validation.IsCIdentifier(name)) > 0:
+		return "is not the name of a variable (letters, digits and _, no digit first)"
+	case name == "PORT":
+		return fmt.Sprintf("is not for a stack to choose: the probes and the Service call port %d", httpPort)
+	}
+	return ""
+}
+
+func peer(value string) (p Peer, rule, meant string) {
+	colon := strings.LastIndex(value, ":")
+	cidr, err := netip.ParsePrefix(value[:max(colon, 0)])
+	port, portErr := strconv.ParseUint(value[colon+1:], 10, 16)
+	switch {
+	case err != nil || portErr != nil || port == 0:
+		return Peer{}, "is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for anyone", "<CIDR>:<port>"
+	case cidr != cidr.Masked():
+		return Peer{}, fmt.Sprintf("is an address in %s", cidr.Masked()), fmt.Sprintf("%s/%d:%d", cidr.Addr(), cidr.Addr().BitLen(), port)
+	}
+	return Peer{cidr, int(port)}, "", ""
 }
 
 func namespace(value string) (rule, meant string) {

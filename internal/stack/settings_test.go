@@ -142,6 +142,51 @@ func TestBadSettingsAreRefused(t *testing.T) {
 			settings: map[string]string{"kubernetes:context": ""},
 			want:     []string{"kubernetes:context is missing: name this stack's cluster with `pulumi config set kubernetes:context <name>`, one of `kubectl config get-contexts -o name`"},
 		},
+		"env as one text": {
+			settings: map[string]string{"env": "LOG_LEVEL=debug"},
+			want:     []string{"env is not a list of names and values: remove it with `pulumi config rm env`, and set each with `pulumi config set --path env.<NAME> <value>`"},
+		},
+		"env with names and values that are none": {
+			settings: map[string]string{"env": `{"2FA":"on","A-B":"x","PORT":9090,"LIST":["a"],"NOTHING":null,"GOOD":"1","LONG":12345678901234567000,"VERSION":1.1}`},
+			want: []string{
+				"env.2FA is not the name of a variable (letters, digits and _, no digit first): remove it with `pulumi config rm --path 'env[\"2FA\"]'`",
+				"env.A-B is not the name of a variable (letters, digits and _, no digit first): remove it with `pulumi config rm --path 'env[\"A-B\"]'`",
+				"env.LIST is not a text: set it with `pulumi config set --path --type string env.LIST <value>`",
+				"env.LONG is not a text: set it with `pulumi config set --path --type string env.LONG <value>`",
+				"env.NOTHING is not a text: set it with `pulumi config set --path --type string env.NOTHING <value>`",
+				"env.PORT is not for a stack to choose: the probes and the Service call port 8080: remove it with `pulumi config rm --path 'env[\"PORT\"]'`",
+				"env.VERSION is not a text: set it with `pulumi config set --path --type string env.VERSION <value>`",
+			},
+		},
+		"a variable in both": {
+			settings: map[string]string{"env": `{"TOKEN":"a"}`, "secretEnv": `{"TOKEN":"b"}`},
+			want:     []string{"env.TOKEN stands in secretEnv too: remove one of them with `pulumi config rm --path env.TOKEN`"},
+		},
+		"secretEnv with a value that is none": {
+			settings: map[string]string{"secretEnv": `{"TOKEN":{"very":"secret"}}`},
+			want:     []string{"secretEnv.TOKEN is not a text: set it with `pulumi config set --path --secret --type string secretEnv.TOKEN <value>`"},
+		},
+		"egress as one text": {
+			settings: map[string]string{"egress": "10.0.0.0/8:5432"},
+			want:     []string{"egress is not a list of texts: remove it with `pulumi config rm egress`, and set each with `pulumi config set --path 'egress[0]' 10.0.0.0/8:5432`"},
+		},
+		"egress to what is no range": {
+			settings: map[string]string{"egress": `["10.0.0.0/8:5432","db.example.com:5432","10.1.2.3/8:5432","10.0.0.0/8","fd00::/8:0"]`},
+			want: []string{
+				"egress[1] (\"db.example.com:5432\") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for anyone: set it with `pulumi config set --path 'egress[1]' <CIDR>:<port>`",
+				"egress[2] (\"10.1.2.3/8:5432\") is an address in 10.0.0.0/8: set it with `pulumi config set --path 'egress[2]' 10.1.2.3/32:5432`",
+				"egress[3] (\"10.0.0.0/8\") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for anyone: set it with `pulumi config set --path 'egress[3]' <CIDR>:<port>`",
+				"egress[4] (\"fd00::/8:0\") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for anyone: set it with `pulumi config set --path 'egress[4]' <CIDR>:<port>`",
+			},
+		},
+		"a user without a password": {
+			settings: map[string]string{"registryUsername": "robot"},
+			want:     []string{"registryPassword is missing, and registryUsername is there: set it with `pulumi config set --secret registryPassword`"},
+		},
+		"a password without a user": {
+			settings: map[string]string{"registryPassword": "open-sesame"},
+			want:     []string{"registryUsername is missing, and registryPassword is there: set it with `pulumi config set registryUsername <name>`"},
+		},
 		"all at once": {
 			settings: map[string]string{"image": "", "replicas": "ten", "maxReplicas": "2", "cpuTarget": "0", "memoryLimit": "lots", "replcas": "5"},
 			want: []string{
@@ -189,6 +234,28 @@ func TestGoodSettingsAreAccepted(t *testing.T) {
 	}
 }
 
+func TestSecretsMustBeEncrypted(t *testing.T) {
+	t.Parallel()
+	_, err := readEncrypted(t, map[string]string{"registryUsername": "robot", "registryPassword": "open-sesame", "secretEnv": `{"TOKEN":"open-sesame"}`})
+	const want = "registryPassword is not encrypted: whoever reads Pulumi.dev.yaml knows it: set it anew with `pulumi config set --secret registryPassword`\n" +
+		"secretEnv is not encrypted: whoever reads Pulumi.dev.yaml knows it: set it anew with `pulumi config set --path --secret secretEnv.<NAME>`"
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestVariablesAreWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	s, err := read(t, map[string]string{"env": `{"TEXT":"a b","EMPTY":"","NUMBER":1234567890123456,"FLAG":true}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"TEXT": "a b", "EMPTY": "", "NUMBER": "1234567890123456", "FLAG": "true"}
+	if !maps.Equal(s.Env, want) {
+		t.Errorf("the environment is %v, want %v", s.Env, want)
+	}
+}
+
 func TestTheCeilingIsTheFloorUnlessItIsSet(t *testing.T) {
 	t.Parallel()
 	for maxReplicas, want := range map[string]int{"": 3, "3": 3, "9": 9} {
@@ -212,6 +279,12 @@ func TestOthersKeysAreLeftAlone(t *testing.T) {
 // read reads good settings but for the changes; an empty one is a key that is
 // in the configuration with an empty value.
 func read(t *testing.T, changes map[string]string) (stack.Settings, error) {
+	t.Helper()
+	return readEncrypted(t, changes, "user-service:registryPassword", "user-service:secretEnv")
+}
+
+// readEncrypted reads them with the secrets named, in full.
+func readEncrypted(t *testing.T, changes map[string]string, secrets ...string) (stack.Settings, error) {
 	t.Helper()
 	settings := map[string]string{
 		"kubernetes:context":           "sandbox",
@@ -244,7 +317,7 @@ func read(t *testing.T, changes map[string]string) (stack.Settings, error) {
 			return nil
 		},
 		pulumi.WithMocks("user-service", "dev", noCloud{}),
-		func(info *pulumi.RunInfo) { info.Config = settings },
+		func(info *pulumi.RunInfo) { info.Config, info.ConfigSecretKeys = settings, secrets },
 	)
 	return read, errors.Join(fault, err)
 }

@@ -1,7 +1,8 @@
-// Package stack declares what one stack consists of: an image, the autoscaler
-// that owns the number of pods, the Deployment that runs them, the budget for
-// disturbing them and the Service in front. Settings come first and flow down; nothing else reads
-// configuration, and nothing asks for the stack's name.
+// Package stack declares what one stack consists of: an image, the Secrets that
+// its pods need, the autoscaler that owns their number, the Deployment that runs
+// them, the budget for disturbing them and the Service in front. Settings come
+// first and flow down; nothing else reads configuration, and nothing asks for the
+// stack's name.
 package stack
 
 import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -12,6 +13,8 @@ const (
 	deploymentName       = serviceName + "-deployment"
 	autoscalerName       = serviceName + "-hpa"
 	disruptionBudgetName = serviceName + "-pdb"
+	pullSecretName       = serviceName + "-registry"
+	networkPolicyName    = serviceName + "-policy"
 )
 
 // httpPort is where the container listens; probes and the Service call it by

@@ -30,8 +30,14 @@ const provingSeconds = 10
 // a name, which it cannot tell from root's.
 const nonRoot = 65532
 
-// NewDeployment declares the pods: image is what they run, by digest, and
-// autoscaler how many of them there are.
+// Pod is what pods are made of that is declared elsewhere.
+type Pod struct {
+	Image      pulumi.StringInput // by digest
+	SecretEnv  *corev1.Secret     // nil for none
+	PullSecret *corev1.Secret     // nil for none
+}
+
+// NewDeployment declares the pods, and autoscaler how many of them there are.
 //
 // The autoscaler owns spec.replicas, so that the count written here must agree
 // with it or stay out of its way:
@@ -42,7 +48,7 @@ const nonRoot = 65532
 //   - An autoscaled fleet writes its floor once, at creation, and again when
 //     someone has stopped it. The count cannot just be left out: Kubernetes
 //     would read that as 1.
-func NewDeployment(ctx *pulumi.Context, s Settings, namespace, image pulumi.StringInput, autoscaler pulumi.Resource, stopped bool) (*appsv1.Deployment, error) {
+func NewDeployment(ctx *pulumi.Context, s Settings, namespace pulumi.StringInput, pod Pod, autoscaler pulumi.Resource, stopped bool) (*appsv1.Deployment, error) {
 	options := []pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{autoscaler})}
 	if s.Autoscaled() && !stopped {
 		options = append(options, pulumi.IgnoreChanges([]string{"spec.replicas"}))
@@ -57,11 +63,11 @@ func NewDeployment(ctx *pulumi.Context, s Settings, namespace, image pulumi.Stri
 				skipAwait:               pulumi.String("true"),
 			},
 		},
-		Spec: deploymentSpec(s, image),
+		Spec: deploymentSpec(s, pod),
 	}, options...)
 }
 
-func deploymentSpec(s Settings, image pulumi.StringInput) appsv1.DeploymentSpecArgs {
+func deploymentSpec(s Settings, pod Pod) appsv1.DeploymentSpecArgs {
 	return appsv1.DeploymentSpecArgs{
 		Replicas: pulumi.Int(s.Replicas),
 		Selector: metav1.LabelSelectorArgs{MatchLabels: labels()},
@@ -82,14 +88,15 @@ func deploymentSpec(s Settings, image pulumi.StringInput) appsv1.DeploymentSpecA
 		RevisionHistoryLimit: pulumi.Int(2),
 		Template: corev1.PodTemplateSpecArgs{
 			Metadata: metav1.ObjectMetaArgs{Labels: labels()},
-			Spec:     podSpec(s, image),
+			Spec:     podSpec(s, pod),
 		},
 	}
 }
 
-func podSpec(s Settings, image pulumi.StringInput) corev1.PodSpecArgs {
+func podSpec(s Settings, pod Pod) corev1.PodSpecArgs {
 	return corev1.PodSpecArgs{
-		Containers:                    corev1.ContainerArray{container(s, image)},
+		Containers:                    corev1.ContainerArray{container(s, pod)},
+		ImagePullSecrets:              pullSecrets(pod.PullSecret),
 		TerminationGracePeriodSeconds: pulumi.Int(gracePeriodSeconds),
 		// The service never calls the API server, and finds others by DNS.
 		AutomountServiceAccountToken: pulumi.Bool(false),
@@ -117,10 +124,12 @@ func spreadOver(topology string) corev1.TopologySpreadConstraintArgs {
 	}
 }
 
-func container(s Settings, image pulumi.StringInput) corev1.ContainerArgs {
+func container(s Settings, pod Pod) corev1.ContainerArgs {
 	return corev1.ContainerArgs{
-		Name:  pulumi.String(serviceName),
-		Image: image,
+		Name:    pulumi.String(serviceName),
+		Image:   pod.Image,
+		Env:     env(s),
+		EnvFrom: envFrom(pod.SecretEnv),
 		Ports: corev1.ContainerPortArray{corev1.ContainerPortArgs{
 			Name:          pulumi.String(httpPortName),
 			ContainerPort: pulumi.Int(httpPort),
@@ -143,16 +152,22 @@ func container(s Settings, image pulumi.StringInput) corev1.ContainerArgs {
 	}
 }
 
+// logStorage is what a pod takes of its node's disk: its logs, of which the
+// kubelet keeps 50 MiB, since all else is read-only.
+const logStorage = "64Mi"
+
 // resources has no CPU limit: one would slow a pod down while CPU lies idle.
 // Memory has one, since memory once taken is not given back.
 func resources(s Settings) corev1.ResourceRequirementsArgs {
 	return corev1.ResourceRequirementsArgs{
 		Requests: pulumi.StringMap{
-			"cpu":    pulumi.String(s.CPURequest.String()),
-			"memory": pulumi.String(s.MemoryRequest.String()),
+			"cpu":               pulumi.String(s.CPURequest.String()),
+			"memory":            pulumi.String(s.MemoryRequest.String()),
+			"ephemeral-storage": pulumi.String(logStorage),
 		},
 		Limits: pulumi.StringMap{
-			"memory": pulumi.String(s.MemoryLimit.String()),
+			"memory":            pulumi.String(s.MemoryLimit.String()),
+			"ephemeral-storage": pulumi.String(logStorage),
 		},
 	}
 }

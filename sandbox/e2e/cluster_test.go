@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +16,20 @@ import (
 )
 
 const registry = "127.0.0.1:5000"
+
+// bridgeAddress is the node's, as pods see it; the API server is there too.
+func bridgeAddress(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "kubectl", "config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := url.Parse(string(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Hostname()
+}
 
 // removeNamespace removes what the story made, however it ended. It does not wait:
 // every story has a namespace of its own.

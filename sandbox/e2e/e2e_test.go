@@ -301,7 +301,7 @@ func (s story) destroyLeavesNothing(t *testing.T) {
 	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) == 0 }); err != nil {
 		t.Errorf("pods are left: %v", err)
 	}
-	const kinds = "deployments,replicasets,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,secrets"
+	const kinds = "deployments,replicasets,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,networkpolicies,secrets"
 	if out := s.kubectl(t, "get", kinds, "--output=name"); strings.TrimSpace(out) != "" {
 		t.Errorf("destroy left:\n%s", out)
 	}

@@ -314,7 +314,7 @@ func fullRegistry(t *testing.T) string {
 			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
-	host := freePort(t)
+	host := freeAddress(t, "127.0.0.1")
 	config := filepath.Join(t.TempDir(), "registry.yaml")
 	content := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", folder, host)
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
@@ -345,9 +345,10 @@ func registryProgram(t *testing.T) string {
 	return program
 }
 
-func freePort(t *testing.T) string {
+// freeAddress is one of a host that nothing listens on.
+func freeAddress(t *testing.T, host string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

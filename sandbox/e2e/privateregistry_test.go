@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// privateRegistry is the sandbox's second registry: it has TLS, and wants a login.
+const privateRegistry = "127.0.0.1:5443"
+
+// TestAPrivateRegistry pushes to a registry that wants a login and pulls from it,
+// with the right login and with others.
+func TestAPrivateRegistry(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, "private")
+	password := privatePassword(t)
+	s.Image = privateRegistry + "/private/user-service"
+	// The machine's own docker login is right all the time: it must not be used.
+	s = story{s.With("SSL_CERT_FILE="+filepath.Join(stateFolder(), "pki", "ca.crt"), "DOCKER_CONFIG="+dockerLogin(t, "robot", password))}
+	if status := statusWithoutLogin(t); status != http.StatusUnauthorized {
+		t.Fatalf("the registry answers %d to one without a login", status)
+	}
+	s.set(t, map[string]string{"image": s.Image})
+	s.setLogin(t, "robot", password)
+	t.Logf("with the right login: %.1f s", s.up(t).Seconds())
+	s.settled(t, 3)
+	declared := s.generations(t)
+
+	for _, bad := range []struct {
+		name, user, password, want string
+	}{
+		{"no password", "robot", "", "registryPassword is missing, and registryUsername is there"},
+		{"a wrong password", "robot", "open-sesame", `registryUsername ("robot") and registryPassword are no login of ` + privateRegistry},
+		{"a wrong user", "rabot", password, `registryUsername ("rabot") and registryPassword are no login of ` + privateRegistry},
+		{"no user", "", password, "registryUsername is missing, and registryPassword is there"},
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			s.setLogin(t, bad.user, bad.password)
+			start := time.Now()
+			out, err := s.tryUp(t)
+			if err == nil || !strings.Contains(out, bad.want) {
+				t.Errorf("up does not say %q but (%v):\n%s", bad.want, err, out)
+			}
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("it took %.1f s to say so", took.Seconds())
+			}
+			if now := s.generations(t); now != declared {
+				t.Errorf("generations of the objects went from %s to %s", declared, now)
+			}
+			t.Logf("refused after %.1f s", time.Since(start).Seconds())
+		})
+	}
+
+	before, image := names(s.pods(t)), s.image(t)
+	uid, _ := s.pullSecret(t)
+	s.setLogin(t, "robot2", addRobot(t, "robot2"))
+	took := s.up(t)
+	if after := names(s.pods(t)); !slices.Equal(before, after) {
+		t.Errorf("another login rolled the pods from %v to %v", before, after)
+	}
+	if now := s.image(t); now != image {
+		t.Errorf("another login made another image: %s, was %s", now, image)
+	}
+	if now, login := s.pullSecret(t); now != uid || !strings.Contains(login, "robot2") {
+		t.Errorf("nodes pull with Secret %s, which was %s: %s", now, uid, strings.ReplaceAll(login, password, "…"))
+	}
+	s.set(t, map[string]string{"version": "v1.1"})
+	t.Logf("with another login: %.1f s, and the next push: %.1f s", took.Seconds(), s.up(t).Seconds())
+}
+
+// setLogin sets the login for the registry; empty for none.
+func (s story) setLogin(t *testing.T, user, password string) {
+	t.Helper()
+	for _, setting := range [][]string{{"registryUsername", user}, {"registryPassword", password, "--secret"}} {
+		args := append([]string{"config", "set", "--stack=dev"}, setting...)
+		if setting[1] == "" {
+			args = []string{"config", "rm", "--stack=dev", setting[0]}
+		}
+		if _, err := s.Pulumi(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// pullSecret is what nodes pull with: which Secret, and the login in it.
+func (s story) pullSecret(t *testing.T) (uid, login string) {
+	t.Helper()
+	const name = "user-service-registry"
+	uid = s.kubectl(t, "get", "secret", name, "--output=jsonpath={.metadata.uid}")
+	data := s.kubectl(t, "get", "secret", name, `--output=jsonpath={.data.\.dockerconfigjson}`)
+	content, err := base64.StdEncoding.DecodeString(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uid, string(content)
+}
+
+// privatePassword is that of the private registry's user robot.
+func privatePassword(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(stateFolder(), "private-registry.password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(content))
+}
+
+// addRobot makes another user of the private registry, for the time of the test,
+// and returns the password.
+func addRobot(t *testing.T, name string) string {
+	t.Helper()
+	const password = "another-sesame"
+	file := filepath.Join(stateFolder(), "private-registry.htpasswd")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, fmt.Appendf(content, "%s:%s\n", name, hash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	return password
+}
+
+// dockerLogin is a folder for DOCKER_CONFIG with a login for the private registry.
+func dockerLogin(t *testing.T, user, password string) string {
+	t.Helper()
+	folder := t.TempDir()
+	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, privateRegistry, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	if err := os.WriteFile(filepath.Join(folder, "config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// statusWithoutLogin is the private registry's answer to nobody.
+func statusWithoutLogin(t *testing.T) int {
+	t.Helper()
+	authority, err := os.ReadFile(filepath.Join(stateFolder(), "pki", "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	response, err := client.Get("https://" + privateRegistry + "/v2/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}

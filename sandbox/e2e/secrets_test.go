@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestNoSecretIsInSight gives a stack every kind of secret that there is, and looks
+// for them wherever somebody may look who is not to know them.
+func TestNoSecretIsInSight(t *testing.T) {
+	t.Parallel()
+	password := privatePassword(t)
+	db := newPostgres(t, "db-s3same-77")
+	s := newStory(t, "secrets")
+	s.Image = privateRegistry + "/secrets/user-service"
+	s = story{s.With("SSL_CERT_FILE=" + filepath.Join(stateFolder(), "pki", "ca.crt"))}
+	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "30"})
+	s.setEnv(t, map[string]string{"LOG_LEVEL": "debug"})
+	s.setLogin(t, "robot", password)
+	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url(), "TOKEN": "t0ken-of-nobody"})
+	secrets := map[string]string{
+		"the registry's password": password,
+		"the registry's login":    base64.StdEncoding.EncodeToString([]byte("robot:" + password)),
+		"the connection string":   db.url(),
+		"the database's password": db.password,
+		"the token":               "t0ken-of-nobody",
+	}
+
+	sights := map[string]string{}
+	for _, args := range [][]string{
+		{"preview", "--stack=dev", "--diff"},
+		{"up", "--stack=dev", "--yes", "--diff"},
+		{"refresh", "--stack=dev", "--yes", "--diff"},
+		{"preview", "--stack=dev", "--json"},
+		{"config", "--stack=dev"},
+		{"stack", "export", "--stack=dev"},
+		{"stack", "--stack=dev", "--show-urns"},
+		{"stack", "output", "--stack=dev", "--json"},
+	} {
+		out, err := s.Pulumi(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sights["pulumi "+strings.Join(args, " ")] = out
+	}
+	address := s.podAddresses(t)[0]
+	if status, body := post(t, address, "/users", newUser("jean@example.com")); status != 201 {
+		t.Errorf("the service does not take a user: %d %s", status, body)
+	}
+	sights["the pods' log"] = s.kubectl(t, "logs", "--selector=app=user-service", "--tail=-1")
+	const manifests = "deployments,replicasets,pods,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,events"
+	sights["the manifests"] = s.kubectl(t, "get", manifests, "--output=yaml", "--show-managed-fields")
+	sights["kubectl describe"] = s.kubectl(t, "describe", manifests)
+	for _, args := range [][]string{{"inspect"}, {"history", "--no-trunc"}} {
+		out, err := s.Run(t.Context(), "docker", append(args, s.Image+":v1.0")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sights["docker "+args[0]] = out
+	}
+	// The copy of the project, Pulumi's state beside it, and the daemons' logs.
+	addFiles(t, sights, filepath.Dir(s.Dir))
+	addFiles(t, sights, filepath.Join(stateFolder(), "logs"))
+	if !strings.Contains(sights["the manifests"], "LOG_LEVEL") {
+		t.Error("not even what is no secret was found: the search does not work")
+	}
+	noneIsIn(t, secrets, sights)
+
+	// A release that tells what it should not.
+	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"))\n\tos.Exit(3)\n")
+	out, err := s.tryUp(t)
+	if err == nil || !strings.Contains(out, "[secret]") {
+		t.Errorf("up does not show what the pods said, less the secrets, but (%v):\n%s", err, out)
+	}
+	noneIsIn(t, secrets, map[string]string{"the error of up": out})
+}
+
+// noneIsIn looks for secrets in texts, each as it is and as it stands in a URL.
+func noneIsIn(t *testing.T, secrets, sights map[string]string) {
+	t.Helper()
+	size := 0
+	for where, text := range sights {
+		size += len(text)
+		for what, secret := range secrets {
+			if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
+				t.Errorf("%s stands in %s", what, where)
+			}
+		}
+	}
+	t.Logf("%d secrets looked for in %d texts, %.1f MB", len(secrets), len(sights), float64(size)/1e6)
+}
+
+// addFiles adds every file below a folder to the sights.
+func addFiles(t *testing.T, sights map[string]string, folder string) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		sights[path] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

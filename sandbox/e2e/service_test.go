@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"user-service/sandbox/project"
+)
+
+// TestSettingsReachTheContainer sets the container's environment, its secret part
+// too, and looks for it in the process.
+func TestSettingsReachTheContainer(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, "settings")
+	s.setEnv(t, map[string]string{
+		"LOG_LEVEL": "debug",
+		"GREETING":  "$(LOG_LEVEL) costs $5, or $$10",
+		"NUMBER":    "1234567890123456",
+		"FLAG":      "true",
+		"OCTAL":     "007",
+		"NOTHING":   "",
+	})
+	s.setSecretEnv(t, map[string]string{"TOKEN": "s3same-1 $(LOG_LEVEL)", "PIN": "0042"})
+	s.up(t)
+	want := map[string]string{
+		"LOG_LEVEL": "debug", "GREETING": "$(LOG_LEVEL) costs $5, or $$10", "NUMBER": "1234567890123456",
+		"FLAG": "true", "OCTAL": "007", "NOTHING": "", "TOKEN": "s3same-1 $(LOG_LEVEL)", "PIN": "0042",
+	}
+	s.environmentIs(t, want)
+
+	before := names(s.pods(t))
+	s.up(t, "--expect-no-changes")
+	for _, change := range []struct {
+		name string
+		make func()
+	}{
+		{"plain", func() { want["FLAG"] = "false"; s.setEnv(t, map[string]string{"FLAG": "false"}) }},
+		{"secret", func() { want["TOKEN"] = "s3same-2"; s.setSecretEnv(t, map[string]string{"TOKEN": "s3same-2"}) }},
+	} {
+		change.make()
+		t.Logf("another %s value: %.1f s", change.name, s.up(t).Seconds())
+		after := names(project.Ready(s.pods(t)))
+		if slices.ContainsFunc(after, func(name string) bool { return slices.Contains(before, name) }) {
+			t.Errorf("another %s value left pods as they were: %v, now %v", change.name, before, after)
+		}
+		s.environmentIs(t, want)
+		before = after
+	}
+	if secrets := strings.Fields(s.kubectl(t, "get", "secrets", "--output=name")); len(secrets) != 1 {
+		t.Errorf("the Secrets are %v, want the newest alone", secrets)
+	}
+	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
+		t.Error(err)
+	}
+}
+
+// setEnv sets plain environment variables of stack dev.
+func (s story) setEnv(t *testing.T, variables map[string]string) {
+	t.Helper()
+	s.setPaths(t, "env", variables)
+}
+
+// setSecretEnv sets secret ones.
+func (s story) setSecretEnv(t *testing.T, variables map[string]string) {
+	t.Helper()
+	s.setPaths(t, "secretEnv", variables, "--secret")
+}
+
+func (s story) setPaths(t *testing.T, key string, values map[string]string, flags ...string) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		args := append([]string{"config", "set", "--stack=dev", "--path"}, flags...)
+		if _, err := s.Pulumi(t.Context(), append(args, key+"."+name, values[name])...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// environmentIs looks into the process of a pod.
+func (s story) environmentIs(t *testing.T, want map[string]string) {
+	t.Helper()
+	pod := project.Ready(s.pods(t))[0].Name
+	content, err := os.ReadFile(filepath.Join("/proc", processOfPod(t, s, pod), "environ"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := strings.Split(string(content), "\x00")
+	for name, value := range want {
+		if !slices.Contains(environ, name+"="+value) {
+			t.Errorf("the process of %s does not have %s=%s but %q", pod, name, value, environ)
+		}
+	}
+}
