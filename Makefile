@@ -35,7 +35,7 @@ e2e: program
 	@if ! $(sandbox) status >/dev/null 2>&1; then \
 		trap '$(sandbox) down' EXIT; $(sandbox) up || exit 1; \
 	fi; \
-	eval "$$($(sandbox) env)"; go -C sandbox test -count=1 -timeout=60m -parallel=3 -v ./e2e
+	eval "$$($(sandbox) env)"; go -C sandbox test -count=1 -timeout=60m -parallel=4 -v ./e2e
 
 # The figures of the README's "Figures" section.
 bench:

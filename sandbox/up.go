@@ -26,6 +26,10 @@ func (l layout) up(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	// There are keys and passwords in it. Make makes it, for everyone to read.
+	if err := os.Chmod(l.state, 0o700); err != nil {
+		return err
+	}
 	if err := l.diskHasRoom(); err != nil {
 		return err
 	}

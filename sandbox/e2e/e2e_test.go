@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,18 @@ func newStory(t *testing.T, namespace string) story {
 	return s
 }
 
+// newStoryBesideOthers makes one of a test that runs beside others: its pods leave
+// them room on the node.
+func newStoryBesideOthers(t *testing.T, namespace string) story {
+	t.Helper()
+	t.Parallel()
+	s := newStory(t, namespace)
+	s.set(t, map[string]string{"cpuRequest": "10m"})
+	return s
+}
+
 func TestTutorial(t *testing.T) {
+	t.Parallel()
 	s := newStory(t, "tutorial")
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)
@@ -82,7 +94,15 @@ func (s story) runsTheDigest(t *testing.T) {
 			t.Errorf("pod %s is declared as %s and runs %s, want %s", pod.Name, pod.Image, pod.ImageID, image)
 		}
 	}
-	t.Logf("%s, %.1f MB in the registry", image, float64(totalSize(registryLayers(t, s.Image, digest)))/1e6)
+	size, err := s.Run(t.Context(), "docker", "image", "inspect", "--format={{.Size}}", s.Image+":v1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes, err := strconv.Atoi(strings.TrimSpace(size))
+	if err != nil || bytes > 15e6 {
+		t.Errorf("the image has %s bytes, want at most 15 MB (%v)", size, err)
+	}
+	t.Logf("%s, %.1f MB, %.1f MB in the registry", image, float64(bytes)/1e6, float64(totalSize(registryLayers(t, s.Image, digest)))/1e6)
 }
 
 // sameSourceSameLayer builds a second copy, as another user on another day might

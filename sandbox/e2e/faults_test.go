@@ -61,8 +61,7 @@ func TestFaultsAroundARelease(t *testing.T) {
 
 // TestFaultsOfARelease breaks what belongs to one release alone.
 func TestFaultsOfARelease(t *testing.T) {
-	t.Parallel()
-	s := newStory(t, "alone")
+	s := newStoryBesideOthers(t, "alone")
 	s.up(t)
 	for _, f := range []fault{
 		{
@@ -163,8 +162,7 @@ func (s story) suffers(t *testing.T, f fault) {
 
 // TestASlowRegistryMakesASlowRelease pushes through a line of 256 KiB a second.
 func TestASlowRegistryMakesASlowRelease(t *testing.T) {
-	t.Parallel()
-	s := newStory(t, "slow")
+	s := newStoryBesideOthers(t, "slow")
 	s.set(t, map[string]string{"image": slowRegistry(t, 256<<10) + "/slow/user-service"})
 	t.Logf("from nothing: %.1f s", s.up(t).Seconds())
 	s.settled(t, 3)

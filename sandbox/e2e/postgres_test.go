@@ -24,9 +24,8 @@ import (
 // TestUsersInPostgreSQL runs the service on a real database: ten pods that begin at
 // once, with an empty one.
 func TestUsersInPostgreSQL(t *testing.T) {
-	t.Parallel()
+	s := newStoryBesideOthers(t, "postgres")
 	db := newPostgres(t, "db-s3same")
-	s := newStory(t, "postgres")
 	s.set(t, map[string]string{"replicas": "10"})
 	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url()})
 	t.Logf("ten pods and one empty database: %.1f s", s.up(t).Seconds())

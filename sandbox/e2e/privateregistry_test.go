@@ -22,8 +22,7 @@ const privateRegistry = "127.0.0.1:5443"
 // TestAPrivateRegistry pushes to a registry that wants a login and pulls from it,
 // with the right login and with others.
 func TestAPrivateRegistry(t *testing.T) {
-	t.Parallel()
-	s := newStory(t, "private")
+	s := newStoryBesideOthers(t, "private")
 	password := privatePassword(t)
 	s.Image = privateRegistry + "/private/user-service"
 	// The machine's own docker login is right all the time: it must not be used.

@@ -13,10 +13,9 @@ import (
 // TestNoSecretIsInSight gives a stack every kind of secret that there is, and looks
 // for them wherever somebody may look who is not to know them.
 func TestNoSecretIsInSight(t *testing.T) {
-	t.Parallel()
+	s := newStoryBesideOthers(t, "secrets")
 	password := privatePassword(t)
 	db := newPostgres(t, "db-s3same-77")
-	s := newStory(t, "secrets")
 	s.Image = privateRegistry + "/secrets/user-service"
 	s = story{s.With("SSL_CERT_FILE=" + filepath.Join(stateFolder(), "pki", "ca.crt"))}
 	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "30"})

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +15,7 @@ import (
 // TestSettingsReachTheContainer sets the container's environment, its secret part
 // too, and looks for it in the process.
 func TestSettingsReachTheContainer(t *testing.T) {
-	t.Parallel()
-	s := newStory(t, "settings")
+	s := newStoryBesideOthers(t, "settings")
 	s.setEnv(t, map[string]string{
 		"LOG_LEVEL": "debug",
 		"GREETING":  "$(LOG_LEVEL) costs $5, or $$10",
@@ -93,5 +93,26 @@ func (s story) environmentIs(t *testing.T, want map[string]string) {
 		if !slices.Contains(environ, name+"="+value) {
 			t.Errorf("the process of %s does not have %s=%s but %q", pod, name, value, environ)
 		}
+	}
+}
+
+// TestTheAPIServerTakesTheManifests applies what each stack declares as a strict dry
+// run, in a namespace that is as strict as there are: no warning either.
+func TestTheAPIServerTakesTheManifests(t *testing.T) {
+	s := newStoryBesideOthers(t, "strict")
+	s.kubectl(t, "create", "namespace", s.Namespace)
+	s.kubectl(t, "label", "namespace", s.Namespace, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+	for _, stack := range []string{"dev", "prod"} {
+		manifests, err := os.ReadFile(filepath.Join(filepath.Dir(stateFolder()), "testdata", stack+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		create := s.Command(t.Context(), "kubectl", "apply", "--dry-run=server", "--validate=strict", "--filename=-")
+		create.Stdin = strings.NewReader(regexp.MustCompile(`namespace: (default|prod)`).ReplaceAllString(string(manifests), "namespace: "+s.Namespace))
+		out, err := create.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "Warning") {
+			t.Errorf("stack %s: %v\n%s", stack, err, out)
+		}
+		t.Logf("stack %s: %d objects are good", stack, strings.Count(string(out), "(server dry run)"))
 	}
 }

@@ -12,8 +12,7 @@ import (
 // the one command that the README names. From then on there must at no time be
 // fewer ready pods than declared.
 func TestTheNextUpMendsWhatWasDone(t *testing.T) {
-	t.Parallel()
-	s := newStory(t, "trouble")
+	s := newStoryBesideOthers(t, "trouble")
 	s.up(t)
 	declared := s.declared(t)
 	for _, trouble := range []struct {
@@ -80,6 +79,8 @@ func (s story) declared(t *testing.T) string {
 // autoscaler would start it.
 func TestAStoppedFleetStartsAgain(t *testing.T) {
 	t.Parallel()
+	metrics.Lock()
+	defer metrics.Unlock()
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
 	s.up(t)

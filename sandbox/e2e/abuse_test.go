@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/sandbox/project"
+)
+
+// TestTheServiceResistsAbuse does to the only pod of a fleet what bad clients do,
+// all of it at once. It must stay ready, within its memory, and answer others.
+func TestTheServiceResistsAbuse(t *testing.T) {
+	s := newStoryBesideOthers(t, "abuse")
+	s.set(t, map[string]string{"replicas": "1"})
+	s.up(t)
+	s.settled(t, 1)
+	address := s.podAddresses(t)[0] + ":8080"
+	stop := s.loadFromTheNode(t)
+	fewest := s.watchReady(t)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	abuse := &abuse{address: address, ended: map[string]int{}}
+	abuse.start(ctx, 1000, "idle", func(conn net.Conn) error {
+		if _, err := io.WriteString(conn, "GET /users HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return err
+		}
+		_, err := io.Copy(io.Discard, conn) // the answer, and then nothing
+		return err
+	})
+	abuse.start(ctx, 200, "slow header", func(conn net.Conn) error {
+		return dribble(ctx, conn, "GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	})
+	abuse.start(ctx, 200, "slow body", func(conn net.Conn) error {
+		return dribble(ctx, conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{")
+	})
+	abuse.start(ctx, 50, "huge header", func(conn net.Conn) error {
+		return flood(conn, "GET /users HTTP/1.1\r\nHost: x\r\nX-Huge: ")
+	})
+	abuse.start(ctx, 50, "huge body", func(conn net.Conn) error {
+		return flood(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n{")
+	})
+	abuse.start(ctx, 50, "garbage", func(conn net.Conn) error {
+		_, err := io.WriteString(conn, "\x16\x03\x01\x02\x00\r\nGET \x00 HTTP/9\r\nContent-Length: -1\r\n\r\n")
+		if err == nil {
+			_, err = io.Copy(io.Discard, conn)
+		}
+		return err
+	})
+	most := 0.0
+	for ctx.Err() == nil {
+		most = max(most, residentMiB(t, address))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	abuse.wait()
+
+	load := stop()
+	if load.Failed > 0 || load.Requests == 0 {
+		t.Errorf("of %d requests of others %d failed: %q", load.Requests, load.Failed, load.Errors)
+	}
+	if seen := fewest(); seen < 1 {
+		t.Error("the pod was not ready for a time")
+	}
+	if pods := project.Ready(s.pods(t)); len(pods) != 1 || pods[0].Restarts > 0 {
+		t.Errorf("the pod was restarted: %+v", pods)
+	}
+	if most > 128 {
+		t.Errorf("the pod took %.0f MiB, of 128", most)
+	}
+	t.Logf("the pod took %.0f MiB of memory at most and answered %d requests of others, median %s, longest %s; connections it ended itself: %v",
+		most, load.Requests, load.Latencies.P50.Round(time.Millisecond), load.Latencies.Max.Round(time.Millisecond), abuse.ended)
+	for _, kind := range []string{"slow header", "slow body", "huge header", "huge body", "garbage"} {
+		if abuse.ended[kind] == 0 {
+			t.Errorf("it ended no connection with a %s", kind)
+		}
+	}
+}
+
+// abuse is many bad clients of one pod.
+type abuse struct {
+	address string
+	clients sync.WaitGroup
+
+	mu    sync.Mutex
+	ended map[string]int // by the pod, before their time
+}
+
+// start has many clients of a kind connect and do their worst until ctx is done.
+func (a *abuse) start(ctx context.Context, count int, kind string, worst func(net.Conn) error) {
+	for range count {
+		a.clients.Go(func() {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.address)
+			if err != nil {
+				return
+			}
+			defer context.AfterFunc(ctx, func() { conn.Close() })()
+			defer conn.Close()
+			_ = worst(conn) // however it ends
+			if ctx.Err() == nil {
+				a.mu.Lock()
+				a.ended[kind]++
+				a.mu.Unlock()
+			}
+		})
+	}
+}
+
+func (a *abuse) wait() { a.clients.Wait() }
+
+// dribble sends a beginning, and then a byte each second for as long as it may.
+func dribble(ctx context.Context, conn net.Conn, beginning string) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for next := beginning; ; next = "x" {
+		if _, err := io.WriteString(conn, next); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// flood sends a beginning and a hundred megabytes, or as much as it may.
+func flood(conn net.Conn, beginning string) error {
+	if _, err := io.WriteString(conn, beginning); err != nil {
+		return err
+	}
+	chunk := strings.Repeat("x", 64<<10)
+	for range 1600 {
+		if _, err := io.WriteString(conn, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var resident = regexp.MustCompile(`(?m)^process_resident_memory_bytes (\S+)$`)
+
+// residentMiB is the memory of the pod's process, as it says itself.
+func residentMiB(t *testing.T, address string) float64 {
+	t.Helper()
+	response, err := client.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	metrics, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("metrics: %s, %v", response.Status, err)
+	}
+	found := resident.FindSubmatch(metrics)
+	if found == nil {
+		t.Fatal("the metrics do not tell the memory")
+	}
+	bytes, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(fmt.Errorf("process_resident_memory_bytes: %w", err))
+	}
+	return bytes / (1 << 20)
+}
