@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// clusterTimeout is how long a cluster may take to answer one request.
-const clusterTimeout = 10 * time.Second
+// answerTimeout is how long a cluster or a registry may take to answer one request.
+const answerTimeout = 10 * time.Second
 
 // Cluster is where a stack goes.
 type Cluster struct {
@@ -52,7 +52,7 @@ func (c Cluster) client() (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
-	client.Timeout = clusterTimeout
+	client.Timeout = answerTimeout
 	// Who asks once a second needs no brake, whose own errors would pass for the
 	// cluster's.
 	client.QPS = -1

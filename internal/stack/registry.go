@@ -38,7 +38,7 @@ func (s Settings) CheckRegistryLogin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("image (%q): %w", s.Image, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	login := authn.FromConfig(authn.AuthConfig{Username: s.RegistryLogin.Username, Password: s.RegistryLogin.Password})
 	registry := repository.Registry

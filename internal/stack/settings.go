@@ -83,7 +83,13 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 	if r.value("maxReplicas") != "" {
 		s.MaxReplicas = r.whole("maxReplicas", 1, math.MaxInt32)
 	}
+	r.together(s)
+	r.unknown(ctx, keys)
+	return s, errors.Join(r.faults...)
+}
 
+// together finds what is wrong with settings that are right each by itself.
+func (r *reader) together(s Settings) {
 	if s.MaxReplicas > 0 && s.Replicas > s.MaxReplicas {
 		r.fault("replicas (%d) is above maxReplicas (%d): raise the ceiling with `pulumi config set maxReplicas %d`",
 			s.Replicas, s.MaxReplicas, s.Replicas)
@@ -106,6 +112,4 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 	if s.Cluster.Context == "" {
 		r.fault("kubernetes:context is missing: name this stack's cluster with `pulumi config set kubernetes:context <name>`, one of `kubectl config get-contexts -o name`")
 	}
-	r.unknown(ctx, keys)
-	return s, errors.Join(r.faults...)
 }

@@ -29,42 +29,18 @@ func TestTheServiceResistsAbuse(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	abuse := &abuse{address: address, ended: map[string]int{}}
-	abuse.start(ctx, 1000, "idle", func(conn net.Conn) error {
-		if _, err := io.WriteString(conn, "GET /users HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			return err
-		}
-		_, err := io.Copy(io.Discard, conn) // the answer, and then nothing
-		return err
-	})
-	abuse.start(ctx, 200, "slow header", func(conn net.Conn) error {
-		return dribble(ctx, conn, "GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-	})
-	abuse.start(ctx, 200, "slow body", func(conn net.Conn) error {
-		return dribble(ctx, conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{")
-	})
-	abuse.start(ctx, 50, "huge header", func(conn net.Conn) error {
-		return flood(conn, "GET /users HTTP/1.1\r\nHost: x\r\nX-Huge: ")
-	})
-	abuse.start(ctx, 50, "huge body", func(conn net.Conn) error {
-		return flood(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n{")
-	})
-	abuse.start(ctx, 50, "garbage", func(conn net.Conn) error {
-		_, err := io.WriteString(conn, "\x16\x03\x01\x02\x00\r\nGET \x00 HTTP/9\r\nContent-Length: -1\r\n\r\n")
-		if err == nil {
-			_, err = io.Copy(io.Discard, conn)
-		}
-		return err
-	})
+	abuse := startAbuse(ctx, address)
 	most := 0.0
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for ctx.Err() == nil {
 		most = max(most, residentMiB(t, address))
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second):
+		case <-tick.C:
 		}
 	}
-	abuse.wait()
+	abuse.clients.Wait()
 
 	load := stop()
 	if load.Failed > 0 || load.Requests == 0 {
@@ -97,6 +73,38 @@ type abuse struct {
 	ended map[string]int // by the pod, before their time
 }
 
+// startAbuse starts 1,550 of six kinds.
+func startAbuse(ctx context.Context, address string) *abuse {
+	a := &abuse{address: address, ended: map[string]int{}}
+	a.start(ctx, 1000, "idle", func(conn net.Conn) error {
+		if _, err := io.WriteString(conn, "GET /users HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return err
+		}
+		_, err := io.Copy(io.Discard, conn) // the answer, and then nothing
+		return err
+	})
+	a.start(ctx, 200, "slow header", func(conn net.Conn) error {
+		return dribble(ctx, conn, "GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	})
+	a.start(ctx, 200, "slow body", func(conn net.Conn) error {
+		return dribble(ctx, conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{")
+	})
+	a.start(ctx, 50, "huge header", func(conn net.Conn) error {
+		return flood(conn, "GET /users HTTP/1.1\r\nHost: x\r\nX-Huge: ")
+	})
+	a.start(ctx, 50, "huge body", func(conn net.Conn) error {
+		return flood(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n{")
+	})
+	a.start(ctx, 50, "garbage", func(conn net.Conn) error {
+		_, err := io.WriteString(conn, "\x16\x03\x01\x02\x00\r\nGET \x00 HTTP/9\r\nContent-Length: -1\r\n\r\n")
+		if err == nil {
+			_, err = io.Copy(io.Discard, conn)
+		}
+		return err
+	})
+	return a
+}
+
 // start has many clients of a kind connect and do their worst until ctx is done.
 func (a *abuse) start(ctx context.Context, count int, kind string, worst func(net.Conn) error) {
 	for range count {
@@ -116,8 +124,6 @@ func (a *abuse) start(ctx context.Context, count int, kind string, worst func(ne
 		})
 	}
 }
-
-func (a *abuse) wait() { a.clients.Wait() }
 
 // dribble sends a beginning, and then a byte each second for as long as it may.
 func dribble(ctx context.Context, conn net.Conn, beginning string) error {

@@ -184,7 +184,9 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for start := time.Now(); !reached(); time.Sleep(20 * time.Millisecond) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for start := time.Now(); !reached(); <-tick.C {
 		if time.Since(start) > podDeadline {
 			t.Errorf("up has not come that far in %s:\n%s", podDeadline, out.String())
 			break

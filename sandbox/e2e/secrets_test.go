@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/base64"
+	"errors"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,6 +32,24 @@ func TestNoSecretIsInSight(t *testing.T) {
 		"the token":               "t0ken-of-nobody",
 	}
 
+	sights := s.sights(t)
+	if !strings.Contains(sights["the manifests"], "LOG_LEVEL") {
+		t.Error("not even what is no secret was found: the search does not work")
+	}
+	noneIsIn(t, secrets, sights)
+
+	// A release that tells what it should not.
+	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"))\n\tos.Exit(3)\n")
+	out, err := s.tryUp(t)
+	if err == nil || !strings.Contains(out, "[secret]") {
+		t.Errorf("up does not show what the pods said, less the secrets, but (%v):\n%s", err, out)
+	}
+	noneIsIn(t, secrets, map[string]string{"the error of up": out})
+}
+
+// sights deploys the stack and is all that one may then look at, by what it is.
+func (s story) sights(t *testing.T) map[string]string {
+	t.Helper()
 	sights := map[string]string{}
 	for _, args := range [][]string{
 		{"preview", "--stack=dev", "--diff"},
@@ -48,7 +68,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 		sights["pulumi "+strings.Join(args, " ")] = out
 	}
 	address := s.podAddresses(t)[0]
-	if status, body := post(t, address, "/users", newUser("jean@example.com")); status != 201 {
+	if status, body := post(t, address, "/users", newUser("jean@example.com")); status != http.StatusCreated {
 		t.Errorf("the service does not take a user: %d %s", status, body)
 	}
 	sights["the pods' log"] = s.kubectl(t, "logs", "--selector=app=user-service", "--tail=-1")
@@ -65,18 +85,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 	// The copy of the project, Pulumi's state beside it, and the daemons' logs.
 	addFiles(t, sights, filepath.Dir(s.Dir))
 	addFiles(t, sights, filepath.Join(stateFolder(), "logs"))
-	if !strings.Contains(sights["the manifests"], "LOG_LEVEL") {
-		t.Error("not even what is no secret was found: the search does not work")
-	}
-	noneIsIn(t, secrets, sights)
-
-	// A release that tells what it should not.
-	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"))\n\tos.Exit(3)\n")
-	out, err := s.tryUp(t)
-	if err == nil || !strings.Contains(out, "[secret]") {
-		t.Errorf("up does not show what the pods said, less the secrets, but (%v):\n%s", err, out)
-	}
-	noneIsIn(t, secrets, map[string]string{"the error of up": out})
+	return sights
 }
 
 // noneIsIn looks for secrets in texts, each as it is and as it stands in a URL.
@@ -98,10 +107,16 @@ func noneIsIn(t *testing.T, secrets, sights map[string]string) {
 func addFiles(t *testing.T, sights map[string]string, folder string) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a log of a pod that has gone meanwhile
+		}
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
 		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		sights[path] = string(content)
 		return err
 	})

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/docker/docker/api/types/build"
-	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/jsonmessage"
+	"github.com/containerd/platforms"
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // buildImage builds and tags the image, and returns its ID.
@@ -20,6 +22,10 @@ func buildImage(
 	if err != nil {
 		return "", err
 	}
+	platform, err := platforms.Parse(image.Build.Platform)
+	if err != nil {
+		return "", fmt.Errorf("build.platform: %w", err)
+	}
 	session, err := openSession(ctx, engine, logins, status)
 	if err != nil {
 		return "", err
@@ -27,14 +33,14 @@ func buildImage(
 	defer session.Close()
 
 	body, tarred := streamTar(files)
-	response, err := engine.ImageBuild(ctx, body, build.ImageBuildOptions{
+	response, err := engine.ImageBuild(ctx, body, client.ImageBuildOptions{
 		Version:     build.BuilderBuildKit,
 		SessionID:   session.ID(),
 		Tags:        []string{image.ImageName},
 		Dockerfile:  files.dockerfile.name,
 		BuildArgs:   image.Build.Args,
 		Target:      image.Build.Target,
-		Platform:    image.Build.Platform,
+		Platforms:   []ocispec.Platform{platform},
 		NetworkMode: image.Build.Network,
 		ExtraHosts:  image.Build.AddHosts,
 		CacheFrom:   image.Build.CacheFrom.Images,
@@ -79,7 +85,7 @@ func firstCause(sending, engine error) error {
 func followBuild(stream io.Reader, status func(string)) (string, error) {
 	var id string
 	log := newBuildLog(status)
-	err := readStream(stream, func(message jsonmessage.JSONMessage) {
+	err := readStream(stream, func(message jsonstream.Message) {
 		if message.Aux == nil {
 			return
 		}

@@ -8,19 +8,19 @@ import (
 	"io"
 	"strings"
 
-	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/jsonmessage"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/client"
 )
 
 // connect reaches the engine at host, or, when that is empty, the one the docker
 // command would use. It settles on an API version both sides know, down to the
 // one of Docker 20.10.
 func connect(ctx context.Context, host string) (*client.Client, error) {
-	opts := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
+	opts := []client.Opt{client.FromEnv}
 	if host != "" {
 		opts = append(opts, client.WithHost(host))
 	}
-	engine, err := client.NewClientWithOpts(opts...)
+	engine, err := client.New(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address: %w", err)
 	}
@@ -45,16 +45,16 @@ func ping(ctx context.Context, engine *client.Client) error {
 		return err
 	}
 	conn.Close()
-	_, err = engine.Ping(ctx)
+	_, err = engine.Ping(ctx, client.PingOptions{})
 	return err
 }
 
 // readStream calls handle for each message of a build or a push. The engine
 // reports a failure as a message too.
-func readStream(stream io.Reader, handle func(jsonmessage.JSONMessage)) error {
+func readStream(stream io.Reader, handle func(jsonstream.Message)) error {
 	messages := json.NewDecoder(stream)
 	for {
-		var message jsonmessage.JSONMessage
+		var message jsonstream.Message
 		err := messages.Decode(&message)
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -8,12 +8,10 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types"
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/registry"
-	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/jsonmessage"
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/client"
 )
 
 // pushImage returns repository@digest, as the registry has it.
@@ -31,19 +29,19 @@ func pushImage(
 	}
 	// Older engines refuse a push without this header, even when there is no login
 	// to tell.
-	header, err := registry.EncodeAuthConfig(login.AuthConfig)
+	header, err := authconfig.Encode(login.AuthConfig)
 	if err != nil {
 		return "", fmt.Errorf("encode the login for %s: %w", host, err)
 	}
-	stream, err := engine.ImagePush(ctx, name, image.PushOptions{RegistryAuth: header})
+	stream, err := engine.ImagePush(ctx, name, client.ImagePushOptions{RegistryAuth: header})
 	if err != nil {
 		return "", pushError(name, host, login, err)
 	}
 	defer stream.Close()
 	var digest string
 	progress := newPushProgress(status)
-	err = readStream(stream, func(message jsonmessage.JSONMessage) {
-		var result types.PushResult
+	err = readStream(stream, func(message jsonstream.Message) {
+		var result struct{ Digest string }
 		if message.Aux != nil && json.Unmarshal(*message.Aux, &result) == nil && result.Digest != "" {
 			digest = result.Digest
 		}
@@ -98,7 +96,7 @@ func newPushProgress(print func(string)) *pushProgress {
 	return &pushProgress{print: print, last: map[string]string{}}
 }
 
-func (p *pushProgress) show(message jsonmessage.JSONMessage) {
+func (p *pushProgress) show(message jsonstream.Message) {
 	if message.Status == "" {
 		return
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/pkg/jsonmessage"
 	control "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/moby/api/types/jsonstream"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -109,11 +109,11 @@ func TestPushProgressShowsTenths(t *testing.T) {
 	var got []string
 	progress := newPushProgress(func(line string) { got = append(got, line) })
 	for _, percent := range []int64{1, 2, 9, 10, 11, 50, 100, 103} {
-		progress.show(jsonmessage.JSONMessage{
-			ID: "abc", Status: "Pushing", Progress: &jsonmessage.JSONProgress{Current: percent * 1000, Total: 100_000},
+		progress.show(jsonstream.Message{
+			ID: "abc", Status: "Pushing", Progress: &jsonstream.Progress{Current: percent * 1000, Total: 100_000},
 		})
 	}
-	progress.show(jsonmessage.JSONMessage{ID: "abc", Status: "Pushed"})
+	progress.show(jsonstream.Message{ID: "abc", Status: "Pushed"})
 	want := []string{
 		"abc: Pushing 1kB of 100kB",
 		"abc: Pushing 10kB of 100kB",
