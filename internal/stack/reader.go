@@ -48,6 +48,16 @@ func (r *reader) secret(key, set string) string {
 	return value
 }
 
+// plain returns the text of a key that everyone may read, and will.
+func (r *reader) plain(key, secretKey string) string {
+	if full := r.ctx.Project() + ":" + key; r.ctx.IsConfigSecret(full) {
+		r.known = append(r.known, key)
+		r.fault("%s has an encrypted value, which would stand in the manifests for all to read: move it with `pulumi config rm --path %s.<NAME>` and `pulumi config set --path --secret %s.<NAME>`", key, key, secretKey)
+		return ""
+	}
+	return r.value(key)
+}
+
 // variables reads environment variables from the value of a key: a JSON object,
 // which is what Pulumi makes of keys that are set by a path.
 func (r *reader) variables(key, value, secret string) map[string]string {

@@ -68,7 +68,7 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 			Username: r.value("registryUsername"),
 			Password: r.secret("registryPassword", "`pulumi config set --secret registryPassword`"),
 		},
-		Env:       r.variables("env", r.value("env"), ""),
+		Env:       r.variables("env", r.plain("env", "secretEnv"), ""),
 		SecretEnv: r.variables("secretEnv", r.secret("secretEnv", "`pulumi config set --path --secret secretEnv.<NAME>`"), "--secret "),
 		Replicas:  r.whole("replicas", 1, math.MaxInt32),
 		CPUTarget: r.whole("cpuTarget", 1, 100),

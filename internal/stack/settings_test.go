@@ -244,6 +244,16 @@ func TestSecretsMustBeEncrypted(t *testing.T) {
 	}
 }
 
+func TestAnEncryptedValueInPlainSightIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := readEncrypted(t, map[string]string{"env": `{"TOKEN":"open-sesame"}`}, "user-service:env")
+	const want = "env has an encrypted value, which would stand in the manifests for all to read: " +
+		"move it with `pulumi config rm --path env.<NAME>` and `pulumi config set --path --secret secretEnv.<NAME>`"
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
 func TestVariablesAreWhatWasTyped(t *testing.T) {
 	t.Parallel()
 	s, err := read(t, map[string]string{"env": `{"TEXT":"a b","EMPTY":"","NUMBER":1234567890123456,"FLAG":true}`})
