@@ -277,10 +277,15 @@ func (db *postgres) crash(t *testing.T) {
 	}
 }
 
+// installing is for one test at a time.
+var installing sync.Mutex
+
 // postgresPrograms is the folder of Debian's PostgreSQL, which is installed where
 // it is missing, without the server that Debian would start.
 func postgresPrograms(t *testing.T) string {
 	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
 	find := func() string {
 		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 		if len(found) == 0 {
@@ -290,7 +295,7 @@ func postgresPrograms(t *testing.T) string {
 	}
 	if find() == "" {
 		const install = "apt-get install -q -y --no-install-recommends "
-		out, err := exec.CommandContext(t.Context(), "sh", "-ec", "export DEBIAN_FRONTEND=noninteractive\n"+
+		out, err := exec.CommandContext(t.Context(), "sh", "-ec", "export DEBIAN_FRONTEND=noninteractive\napt-get update -q\n"+
 			install+"postgresql-common\n"+
 			"sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf\n"+
 			install+"postgresql").CombinedOutput()
