@@ -26,8 +26,8 @@ func (l layout) up(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	// There are keys and passwords in it. Make makes it, for everyone to read.
-	if err := os.Chmod(l.state, 0o700); err != nil {
+	// There are keys and passwords in it. Make may have made it, for everyone to read.
+	if err := errors.Join(os.MkdirAll(l.state, 0o700), os.Chmod(l.state, 0o700)); err != nil {
 		return err
 	}
 	if err := l.diskHasRoom(); err != nil {
