@@ -35,10 +35,13 @@ func (l live) explain(ctx context.Context, lack error) error {
 	return errors.New(l.redact(strings.Join(lines, "\n")))
 }
 
-// redact takes the stack's secrets out of what a pod has said. One of a few
-// letters would take out half of the text, and is no secret.
+// redact takes the stack's secrets out of what a pod has said, the longest first:
+// one may be a part of another. One of a few letters would take out half of the
+// text, and is no secret.
 func (s Settings) redact(text string) string {
-	for _, secret := range append(slices.Collect(maps.Values(s.SecretEnv)), s.RegistryLogin.Password) {
+	secrets := append(slices.Collect(maps.Values(s.SecretEnv)), s.RegistryLogin.Password)
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range secrets {
 		if len(secret) >= 4 {
 			text = strings.ReplaceAll(text, secret, "[secret]")
 		}

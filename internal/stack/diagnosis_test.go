@@ -65,11 +65,11 @@ func TestWhatThePodsSayIsSaidOnceForAll(t *testing.T) {
 func TestWhatThePodsSayIsRepeatedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	l := healthy.with("prod/pods", newPods(1, `"containerStatuses": [{
-		"state": {"terminated": {"reason": "Error", "exitCode": 1, "message": "dial t0ken-1 as open-sesame, on 12"}}}]`)).live(t)
-	l.SecretEnv = map[string]string{"TOKEN": "t0ken-1", "SHORT": "12"}
+		"state": {"terminated": {"reason": "Error", "exitCode": 1, "message": "dial t0ken-1 and t0ken-1-more as open-sesame, on 12"}}}]`)).live(t)
+	l.SecretEnv = map[string]string{"TOKEN": "t0ken-1", "LONGER": "t0ken-1-more", "SHORT": "12"}
 	l.RegistryLogin.Password = "open-sesame"
 	err := l.explain(t.Context(), errors.New("0 of 2"))
-	if want := "dial [secret] as [secret], on 12"; !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "t0ken") {
+	if want := "dial [secret] and [secret] as [secret], on 12"; !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "t0ken") {
 		t.Errorf("the error does not say %q but\n%v", want, err)
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// NewImage builds app/ with the machine's own Docker engine and pushes it. What pods run is the image's RepoDigest (repository@sha256:…): it
-// changes when, and only when, the content does.
+// NewImage builds app/ with the machine's own Docker engine and pushes it. What
+// pods run is the image's RepoDigest (repository@sha256:…): it changes when, and
+// only when, the content does.
 func NewImage(ctx *pulumi.Context, s Settings) (*docker.Image, error) {
 	return docker.NewImage(ctx, "image", &docker.ImageArgs{
 		ImageName: pulumi.String(s.Image + ":" + s.Version),

@@ -48,9 +48,10 @@ func (r *reader) secret(key, set string) string {
 	return value
 }
 
-// plain returns the text of a key that everyone may read, and will.
+// plain returns the text of a key that everyone may read, and will; secretKey is
+// where its secrets belong.
 func (r *reader) plain(key, secretKey string) string {
-	if full := r.ctx.Project() + ":" + key; r.ctx.IsConfigSecret(full) {
+	if r.ctx.IsConfigSecret(r.ctx.Project() + ":" + key) {
 		r.known = append(r.known, key)
 		r.fault("%s has an encrypted value, which would stand in the manifests for all to read: move it with `pulumi config rm --path %s.<NAME>` and `pulumi config set --path --secret %s.<NAME>`", key, key, secretKey)
 		return ""
@@ -59,7 +60,8 @@ func (r *reader) plain(key, secretKey string) string {
 }
 
 // variables reads environment variables from the value of a key: a JSON object,
-// which is what Pulumi makes of keys that are set by a path.
+// which is what Pulumi makes of keys that are set by a path. secret is the flag,
+// if any, with which they are set.
 func (r *reader) variables(key, value, secret string) map[string]string {
 	if value == "" {
 		return nil
@@ -111,11 +113,11 @@ func (r *reader) peers(key string) []Peer {
 // takes true for a boolean and 8 for a number. Any other number it may have
 // rounded, or written in another way.
 func scalar(value json.RawMessage) (text string, isOne bool) {
-	var any any
-	if err := json.Unmarshal(value, &any); err != nil {
+	var typed any
+	if err := json.Unmarshal(value, &typed); err != nil {
 		return "", false
 	}
-	switch v := any.(type) {
+	switch v := typed.(type) {
 	case string:
 		return v, true
 	case bool:
@@ -180,9 +182,9 @@ func (r *reader) quantity(key, least string) resource.Quantity {
 }
 
 // unknown finds the keys that stand in the configuration and nothing has read.
-func (r *reader) unknown(ctx *pulumi.Context, keys []string) {
+func (r *reader) unknown(keys []string) {
 	for _, full := range keys {
-		key, own := strings.CutPrefix(full, ctx.Project()+":")
+		key, own := strings.CutPrefix(full, r.ctx.Project()+":")
 		if !own || slices.Contains(r.known, key) {
 			continue
 		}
@@ -190,7 +192,7 @@ func (r *reader) unknown(ctx *pulumi.Context, keys []string) {
 		if meant := nearest(key, r.known); meant != "" {
 			advice = fmt.Sprintf("did you mean %q? Remove this one", meant)
 		}
-		r.fault("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, ctx.Stack(), advice, key)
+		r.fault("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, r.ctx.Stack(), advice, key)
 	}
 }
 

@@ -84,7 +84,7 @@ func ReadSettings(ctx *pulumi.Context, keys []string) (Settings, error) {
 		s.MaxReplicas = r.whole("maxReplicas", 1, math.MaxInt32)
 	}
 	r.together(s)
-	r.unknown(ctx, keys)
+	r.unknown(keys)
 	return s, errors.Join(r.faults...)
 }
 
