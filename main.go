@@ -1,76 +1,47 @@
 // The program turns the source in app/ into a running, reachable,
-// self-scaling service. This file is its table of contents; internal/stack has
-// a file for each line of it.
+// self-scaling service. This file is what it does, in order;
+// internal/stack/declare.go lists what it declares.
 package main
 
 import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"user-service/internal/offline"
+	"user-service/internal/policy"
 	"user-service/internal/stack"
 )
 
 func main() {
-	program, seeKeys := stack.Program(func(ctx *pulumi.Context, settings stack.Settings) error {
-		if err := settings.Cluster.Check(ctx.Context()); err != nil {
-			return err
-		}
-		if err := settings.CheckRegistryLogin(ctx.Context()); err != nil {
-			return err
-		}
-		stopped, err := settings.Stopped(ctx.Context())
-		if err != nil {
-			return err
-		}
-		last, err := declare(ctx, settings, stopped)
-		if err != nil {
-			return err
-		}
-		return stack.AwaitRollout(ctx, settings, last)
-	})
+	program, seeKeys := stack.Program(deploy)
 	pulumi.Run(stack.OrExplain(program), seeKeys)
 }
 
-// declare declares the stack's resources and returns the last of them: once
-// that one is there, all are. stopped is whether someone has stopped the fleet.
-func declare(ctx *pulumi.Context, settings stack.Settings, stopped bool) (pulumi.CustomResource, error) {
-	image, err := stack.NewImage(ctx, settings)
+func deploy(ctx *pulumi.Context, settings stack.Settings) error {
+	declared, err := offline.Record(offline.Stack{Project: ctx.Project(), Name: ctx.Stack()}, stack.Declaration(settings))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	namespace, err := stack.NewNamespace(ctx, settings)
+	if err := policy.Check(declared); err != nil {
+		return err
+	}
+	if err := settings.Cluster.Check(ctx.Context()); err != nil {
+		return err
+	}
+	if err := settings.CheckRegistryLogin(ctx.Context()); err != nil {
+		return err
+	}
+	if ctx.DryRun() {
+		if err := settings.CheckAdmission(ctx, declared.Manifests()); err != nil {
+			return err
+		}
+	}
+	stopped, err := settings.Stopped(ctx.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := stack.NewNetworkPolicy(ctx, settings, namespace); err != nil {
-		return nil, err
-	}
-	pod := stack.Pod{Image: image.RepoDigest}
-	if pod.SecretEnv, err = stack.NewSecretEnv(ctx, settings, namespace); err != nil {
-		return nil, err
-	}
-	if pod.PullSecret, err = stack.NewPullSecret(ctx, settings, namespace); err != nil {
-		return nil, err
-	}
-	autoscaler, err := stack.NewAutoscaler(ctx, settings, namespace, image)
+	last, err := stack.Declare(ctx, settings, stopped)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	deployment, err := stack.NewDeployment(ctx, settings, namespace, pod, autoscaler, stopped)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := stack.NewDisruptionBudget(ctx, namespace, deployment); err != nil {
-		return nil, err
-	}
-	service, err := stack.NewService(ctx, namespace, deployment)
-	if err != nil {
-		return nil, err
-	}
-
-	ctx.Export("image", image.RepoDigest)
-	ctx.Export("url", pulumi.Sprintf("http://%s.%s.svc.cluster.local", service.Metadata.Name().Elem(), namespace))
-	ctx.Export("namespace", namespace)
-	ctx.Export("replicas", pulumi.Int(settings.Replicas))
-	ctx.Export("maxReplicas", pulumi.Int(settings.MaxReplicas))
-	return service, nil
+	return stack.AwaitRollout(ctx, settings, last)
 }

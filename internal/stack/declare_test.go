@@ -1,44 +1,17 @@
-package main
+package stack_test
 
 import (
-	"flag"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"user-service/internal/offline"
 )
-
-var update = flag.Bool("update", false, "write testdata anew from what the program declares")
-
-func TestTheShippedStacksDeclareTheseManifests(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"dev", "prod"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := up(t, name, nil).render(t, name)
-			golden := filepath.Join("testdata", name+".yaml")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s is not what the program declares (`go test -update .` writes it anew):\n%s", golden, difference(string(want), got))
-			}
-		})
-	}
-}
 
 func TestPulumiLeavesAllCheckingToTheProgram(t *testing.T) {
 	t.Parallel()
-	for key, declaration := range loadProject(t).Config {
+	for key, declaration := range project(t).Config {
 		if declaration.IsExplicitlyTyped() {
 			t.Errorf("Pulumi.yaml gives %s a type: Pulumi would stop at the first value that is of another", key)
 		}
@@ -53,19 +26,19 @@ func TestPulumiLeavesAllCheckingToTheProgram(t *testing.T) {
 
 func TestBadSettingsDeclareNothing(t *testing.T) {
 	t.Parallel()
-	f, err := tryUp(t, "dev", map[string]string{"replicas": "0", "replcas": "3"}, false)
+	f, err := record(shipped(t, "dev", map[string]string{"replicas": "0", "replcas": "3"}), false)
 	if err == nil {
 		t.Error("the program succeeded")
 	}
-	if len(f.resources) > 0 {
-		t.Errorf("declared %v before it failed", slices.Sorted(maps.Keys(f.resources)))
+	if len(f.Resources) > 0 {
+		t.Errorf("declared %v before it failed", f.Names())
 	}
 }
 
 func TestPodsRunTheDigest(t *testing.T) {
 	t.Parallel()
 	f := up(t, "dev", nil)
-	f.expect(t, "deployment", "spec.template.spec.containers[0].image", digest)
+	f.expect(t, "deployment", "spec.template.spec.containers[0].image", "127.0.0.1:5000/user-service@"+offline.Digest)
 	f.expect(t, "image", "imageName", "127.0.0.1:5000/user-service:v1.0")
 }
 
@@ -76,7 +49,7 @@ func TestAFixedFleetDeclaresItsReplicas(t *testing.T) {
 	f.expect(t, "autoscaler", "spec.maxReplicas", 10.0)
 	f.expect(t, "deployment", "spec.replicas", 10.0)
 	f.expect(t, "deployment", `metadata.annotations["pulumi.com/patchForce"]`, "true")
-	if ignored := f.resources["deployment"].RegisterRPC.GetIgnoreChanges(); len(ignored) > 0 {
+	if ignored := f.Resources["deployment"].RegisterRPC.GetIgnoreChanges(); len(ignored) > 0 {
 		t.Errorf("changes of %v are ignored: a new count would never arrive", ignored)
 	}
 }
@@ -88,19 +61,16 @@ func TestAnAutoscaledFleetLeavesTheCountToTheAutoscaler(t *testing.T) {
 	f.expect(t, "autoscaler", "spec.maxReplicas", 10.0)
 	f.expect(t, "autoscaler", "spec.metrics[0].resource.target.averageUtilization", 70.0)
 	f.expect(t, "deployment", "spec.replicas", 2.0)
-	if ignored := f.resources["deployment"].RegisterRPC.GetIgnoreChanges(); !slices.Equal(ignored, []string{"spec.replicas"}) {
+	if ignored := f.Resources["deployment"].RegisterRPC.GetIgnoreChanges(); !slices.Equal(ignored, []string{"spec.replicas"}) {
 		t.Errorf("changes of %v are ignored, not those of spec.replicas", ignored)
 	}
 }
 
 func TestAStoppedFleetGetsItsFloorAgain(t *testing.T) {
 	t.Parallel()
-	f, err := tryUp(t, "prod", nil, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := upOf(t, "prod", nil, true)
 	f.expect(t, "deployment", "spec.replicas", 2.0)
-	if ignored := f.resources["deployment"].RegisterRPC.GetIgnoreChanges(); len(ignored) > 0 {
+	if ignored := f.Resources["deployment"].RegisterRPC.GetIgnoreChanges(); len(ignored) > 0 {
 		t.Errorf("changes of %v are ignored: the autoscaler does not start a fleet of none", ignored)
 	}
 }
@@ -109,8 +79,8 @@ func TestTheAutoscalerScalesThisDeploymentAndChangesBeforeIt(t *testing.T) {
 	t.Parallel()
 	f := up(t, "prod", nil)
 	f.expect(t, "autoscaler", "spec.scaleTargetRef.name", f.field(t, "deployment", "metadata.name"))
-	if !slices.Contains(f.dependencies("deployment"), "autoscaler") {
-		t.Errorf("the deployment follows %v, not the autoscaler", f.dependencies("deployment"))
+	if !slices.Contains(f.Dependencies("deployment"), "autoscaler") {
+		t.Errorf("the deployment follows %v, not the autoscaler", f.Dependencies("deployment"))
 	}
 }
 
@@ -234,7 +204,7 @@ func TestWithoutSecretsNoneAreDeclared(t *testing.T) {
 	t.Parallel()
 	f := up(t, "dev", map[string]string{"env": `{"LOG_LEVEL":"debug"}`})
 	for _, name := range []string{"secret-env", "pull-secret", "mutable-secrets"} {
-		if _, declared := f.resources[name]; declared {
+		if _, declared := f.Resources[name]; declared {
 			t.Errorf("%s is declared", name)
 		}
 	}
@@ -243,7 +213,7 @@ func TestWithoutSecretsNoneAreDeclared(t *testing.T) {
 func TestTheDefaultNamespaceIsNotTheStacks(t *testing.T) {
 	t.Parallel()
 	f := up(t, "dev", nil)
-	if _, declared := f.resources["namespace"]; declared {
+	if _, declared := f.Resources["namespace"]; declared {
 		t.Error("the stack declares the namespace default, which every cluster has")
 	}
 }
@@ -254,11 +224,11 @@ func TestANamespaceOfItsOwnIsRestrictedAndHoldsEverything(t *testing.T) {
 	f.expect(t, "namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted")
 	for _, name := range []string{"autoscaler", "deployment", "disruption-budget", "network-policy", "service"} {
 		f.expect(t, name, "metadata.namespace", "team-a")
-		if !slices.Contains(f.dependencies(name), "namespace") {
+		if !slices.Contains(f.Dependencies(name), "namespace") {
 			t.Errorf("%s may come before its namespace", name)
 		}
 	}
-	if !f.resources["namespace"].RegisterRPC.GetRetainOnDelete() {
+	if !f.Resources["namespace"].RegisterRPC.GetRetainOnDelete() {
 		t.Error("destroy would delete the namespace with all that others put into it")
 	}
 }

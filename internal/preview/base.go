@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// atBase returns a file as it was at the base, and "" when it was not there.
+func (p preview) atBase(file string) (string, error) {
+	if _, err := p.git("rev-parse", "--verify", "--quiet", p.base+"^{commit}"); err != nil {
+		return "", fmt.Errorf("%q is no commit to compare with: name one with -base (in a shallow clone, fetch it first)", p.base)
+	}
+	if listed, err := p.git("ls-tree", "--name-only", p.base, "./"+file); err != nil || listed == "" {
+		return "", err
+	}
+	return p.git("show", p.base+":./"+file)
+}
+
+// sourceChanged reports whether the service's source differs from the base's. The
+// image that is built from it then most likely does.
+func (p preview) sourceChanged() bool {
+	_, err := p.git("diff", "--quiet", p.base, "--", "app")
+	return err != nil
+}
+
+func (p preview) git(args ...string) (string, error) {
+	git := exec.Command("git", args...)
+	git.Dir = p.folder
+	var stderr strings.Builder
+	git.Stderr = &stderr
+	out, err := git.Output()
+	if err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
+}
