@@ -1,20 +1,27 @@
 # The sandbox's program, built from sandbox/ whenever its source changed.
 sandbox := .sandbox/sandbox
-source := main.go $(wildcard *_test.go) internal app sandbox
+source := main.go internal app sandbox
 # The race detector needs a C compiler, which a bare machine does not have.
 race := $(if $(shell command -v gcc),-race)
 # The manifests of every stack pass kube-score, its optional checks too, but for these.
 waived = $(shell awk '!/^\#/ {print "--ignore-test=" $$1}' testdata/kube-score-waivers)
 
-.PHONY: up preview test unit e2e bench demo-autoscale down status env program
+.PHONY: up preview golden test unit e2e bench demo-autoscale down status env program
 
 # From nothing to the running service, on this machine.
 up: program
 	@$(sandbox) up
 
-# What the next `pulumi up` would change, for each stack.
-preview: program
-	@eval "$$($(sandbox) env)" && for stack in dev prod; do pulumi preview --stack $$stack || exit 1; done
+# What a change of this project changes in each stack, as far as that can be told
+# without a cluster. The manifests are left in a folder.
+preview:
+	@go build -o .sandbox/preview ./internal/preview
+	@.sandbox/preview -out .sandbox/manifests $(if $(base),-base $(base))
+
+# The same, written to where it is reviewed.
+golden:
+	@go build -o .sandbox/preview ./internal/preview
+	@.sandbox/preview -out testdata
 
 test: unit e2e
 

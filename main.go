@@ -17,7 +17,7 @@ func main() {
 }
 
 func deploy(ctx *pulumi.Context, settings stack.Settings) error {
-	declared, err := offline.Record(offline.Stack{Project: ctx.Project(), Name: ctx.Stack()}, stack.Declaration(settings))
+	declared, err := offline.Declared(ctx, settings)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package offline
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"user-service/internal/stack"
 )
 
 // Digest is what stands for the image's, which nobody knows before it is built.
@@ -23,19 +26,45 @@ type Recording struct {
 	Outputs   map[string]any
 }
 
-// Record runs a program for a stack with these settings, by their full keys, of
-// which some are secret. It needs nothing but the program: what a provider would
-// answer is the inputs again, with the names and the digest that it would add.
-// With an error comes what was declared before it.
-func Record(stack Stack, program pulumi.RunFunc, options ...pulumi.RunOption) (*Recording, error) {
-	r := &recorder{recording: Recording{Stack: stack.Name, Resources: map[string]pulumi.MockResourceArgs{}}}
-	settings := func(info *pulumi.RunInfo) {
-		info.Config, info.ConfigSecretKeys, info.DryRun = stack.Config, stack.Secrets, false
+// Read runs the program for a stack as the files of a project's folder have it.
+func Read(folder, name string) (*Recording, error) {
+	files, err := ReadStack(folder, name)
+	if err != nil {
+		return nil, err
 	}
+	return RunFor(files, false)
+}
+
+// RunFor runs the program for a stack, whose fleet someone has stopped or not. With
+// an error comes what was declared before it.
+func RunFor(files Stack, stopped bool) (*Recording, error) {
+	program, seeKeys := stack.Program(func(ctx *pulumi.Context, settings stack.Settings) error {
+		_, err := stack.Declare(ctx, settings, stopped)
+		return err
+	})
+	return record(files, program, seeKeys)
+}
+
+// Declared is what a program that runs in earnest is about to declare.
+func Declared(ctx *pulumi.Context, settings stack.Settings) (*Recording, error) {
+	return record(Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error {
+		_, err := stack.Declare(ctx, settings, false)
+		return err
+	})
+}
+
+// record runs a program. What a provider would answer is the inputs again, with the
+// names and the digest that it would add.
+func record(files Stack, program pulumi.RunFunc, options ...pulumi.RunOption) (*Recording, error) {
+	r := &recorder{recording: Recording{Stack: files.Name, Resources: map[string]pulumi.MockResourceArgs{}}}
+	settings := func(info *pulumi.RunInfo) {
+		info.Config, info.ConfigSecretKeys, info.DryRun = files.Config, files.Secrets, false
+	}
+	var fault error // RunErr words it anew
 	err := pulumi.RunErr(
 		func(ctx *pulumi.Context) error {
-			if err := program(ctx); err != nil {
-				return err
+			if fault = program(ctx); fault != nil {
+				return fault
 			}
 			pulumi.Map(ctx.GetCurrentExportMap()).ToMapOutput().ApplyT(func(outputs map[string]any) any {
 				r.recording.Outputs = outputs
@@ -43,9 +72,9 @@ func Record(stack Stack, program pulumi.RunFunc, options ...pulumi.RunOption) (*
 			})
 			return nil
 		},
-		append([]pulumi.RunOption{pulumi.WithMocks(stack.Project, stack.Name, r), settings}, options...)...,
+		append([]pulumi.RunOption{pulumi.WithMocks(files.Project, files.Name, r), settings}, options...)...,
 	)
-	return &r.recording, err
+	return &r.recording, cmp.Or(fault, err)
 }
 
 // Names are the logical names of what was declared, in order.
@@ -61,11 +90,19 @@ func (r *Recording) Dependencies(name string) []string {
 	return names
 }
 
-// Inputs are those of a resource as plain values. Secrets stand as "[secret]".
+// Inputs are those of a resource as plain values, each secret one as "[secret]".
 func (r *Recording) Inputs(name string) map[string]any {
 	return r.Resources[name].Inputs.MapRepl(nil, func(value resource.PropertyValue) (any, bool) {
-		return "[secret]", value.IsSecret()
+		if !value.IsSecret() {
+			return nil, false
+		}
+		return value.SecretValue().Element.MapRepl(nil, blind), true
 	})
+}
+
+// blind hides what a value holds, and leaves which fields it has.
+func blind(value resource.PropertyValue) (any, bool) {
+	return "[secret]", !value.IsObject() && !value.IsArray()
 }
 
 // recorder answers in the place of the engine.

@@ -33,7 +33,7 @@ func Stacks(folder string) ([]string, error) {
 }
 
 // ReadStack reads Pulumi.yaml and Pulumi.<name>.yaml in a folder, by the pulumi
-// command's own code. Encrypted values stay so: it takes no passphrase.
+// command's own code. It takes no passphrase: an encrypted value is "[secret]".
 func ReadStack(folder, name string) (Stack, error) {
 	project, err := workspace.LoadProject(filepath.Join(folder, "Pulumi.yaml"))
 	if err != nil {
@@ -53,7 +53,7 @@ func ReadStack(folder, name string) (Stack, error) {
 	if err != nil {
 		return Stack{}, err
 	}
-	values, err := file.Config.Decrypt(config.NopDecrypter)
+	values, err := file.Config.Decrypt(config.NewBlindingDecrypter())
 	if err != nil {
 		return Stack{}, err
 	}

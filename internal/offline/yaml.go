@@ -1,9 +1,7 @@
 package offline
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strings"
 
@@ -87,18 +85,22 @@ func ReadYAML(text string) (map[string]map[string]any, error) {
 	for name, other := range others.Resources {
 		objects[name] = other.Inputs
 	}
-	for decoder := yaml.NewDecoder(strings.NewReader(manifests)); ; {
+	for _, text := range strings.Split(manifests, "---\n") {
 		var object map[string]any
-		err := decoder.Decode(&object)
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
+		if err := yaml.Unmarshal([]byte(text), &object); err != nil {
 			return nil, err
 		}
+		if object == nil {
+			continue
+		}
 		metadata, _ := object["metadata"].(map[string]any)
-		objects[fmt.Sprintf("%v %v", object["kind"], metadata["name"])] = object
+		name := metadata["name"]
+		if name == nil { // Pulumi gives it one
+			name, _, _ = strings.Cut(strings.TrimPrefix(text, "# "), ":")
+		}
+		objects[fmt.Sprintf("%v %v", object["kind"], name)] = object
 	}
+	return objects, nil
 }
 
 func encode(value any) (string, error) {

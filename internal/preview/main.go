@@ -16,8 +16,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
 	"user-service/internal/offline"
 	"user-service/internal/policy"
 	"user-service/internal/stack"
@@ -65,7 +63,9 @@ func (p preview) run(out io.Writer, names []string) error {
 	var faults []error
 	for _, name := range names {
 		if err := p.stack(out, name); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+			for _, fault := range stack.Faults(err) {
+				faults = append(faults, fmt.Errorf("%s: %w", name, fault))
+			}
 		}
 	}
 	fmt.Fprintln(out, "\nNot known without a cluster: what runs there now, whether it admits these objects, and whether app/ builds.\n`pulumi preview` asks the cluster; `pulumi up` builds.")
@@ -89,11 +89,14 @@ func worst(faults []error) error {
 
 // stack previews one.
 func (p preview) stack(out io.Writer, name string) error {
-	recording, err := record(p.folder, name)
+	recording, err := offline.Read(p.folder, name)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(policy.Check(recording), checkSchema(recording.Manifests())); err != nil {
+	if err := policy.Check(recording); err != nil {
+		return err
+	}
+	if err := checkSchema(recording.Manifests()); err != nil {
 		return err
 	}
 	text, err := recording.YAML()
@@ -115,18 +118,6 @@ func (p preview) stack(out io.Writer, name string) error {
 	}
 	fmt.Fprintf(out, "%s: %s", name, summary)
 	return p.compare(goldenFile(name), text)
-}
-
-// record runs the program for a stack as the project's folder has it.
-func record(folder, name string) (*offline.Recording, error) {
-	files, err := offline.ReadStack(folder, name)
-	if err != nil {
-		return nil, err
-	}
-	program, seeKeys := stack.Program(func(ctx *pulumi.Context, settings stack.Settings) error {
-		return stack.Declaration(settings)(ctx)
-	})
-	return offline.Record(files, program, seeKeys)
 }
 
 // goldenFile is where a stack's manifests stand in the project.

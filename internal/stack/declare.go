@@ -47,12 +47,3 @@ func Declare(ctx *pulumi.Context, s Settings, stopped bool) (pulumi.CustomResour
 	ctx.Export("maxReplicas", pulumi.Int(s.MaxReplicas))
 	return service, nil
 }
-
-// Declaration is a program that declares the stack of these settings and does
-// nothing else.
-func Declaration(s Settings) pulumi.RunFunc {
-	return func(ctx *pulumi.Context) error {
-		_, err := Declare(ctx, s, false)
-		return err
-	}
-}

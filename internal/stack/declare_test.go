@@ -26,7 +26,7 @@ func TestPulumiLeavesAllCheckingToTheProgram(t *testing.T) {
 
 func TestBadSettingsDeclareNothing(t *testing.T) {
 	t.Parallel()
-	f, err := record(shipped(t, "dev", map[string]string{"replicas": "0", "replcas": "3"}), false)
+	f, err := offline.RunFor(shipped(t, "dev", map[string]string{"replicas": "0", "replcas": "3"}), false)
 	if err == nil {
 		t.Error("the program succeeded")
 	}

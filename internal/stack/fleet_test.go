@@ -6,10 +6,8 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"user-service/internal/offline"
-	"user-service/internal/stack"
 )
 
 // root is the project's folder.
@@ -27,20 +25,11 @@ func up(t *testing.T, name string, changes map[string]string) fleet {
 // upOf runs it as up does, for a fleet that someone has stopped or not.
 func upOf(t *testing.T, name string, changes map[string]string, stopped bool) fleet {
 	t.Helper()
-	recording, err := record(shipped(t, name, changes), stopped)
+	recording, err := offline.RunFor(shipped(t, name, changes), stopped)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return fleet{recording}
-}
-
-// record runs the program for a stack.
-func record(s offline.Stack, stopped bool) (*offline.Recording, error) {
-	program, seeKeys := stack.Program(func(ctx *pulumi.Context, settings stack.Settings) error {
-		_, err := stack.Declare(ctx, settings, stopped)
-		return err
-	})
-	return offline.Record(s, program, seeKeys)
 }
 
 // shipped is a stack as it ships, but for the settings in changes, of which those

@@ -32,15 +32,19 @@ func Program(declare func(*pulumi.Context, Settings) error) (pulumi.RunFunc, pul
 func OrExplain(program pulumi.RunFunc) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		if err := program(ctx); err != nil {
-			faults := []error{err}
-			if joined, ok := err.(interface{ Unwrap() []error }); ok {
-				faults = joined.Unwrap()
-			}
-			for _, fault := range faults {
+			for _, fault := range Faults(err) {
 				_ = ctx.Log.Error(fault.Error(), nil)
 			}
 			os.Exit(constant.ExitStatusLoggedError)
 		}
 		return nil
 	}
+}
+
+// Faults are the errors that an error joins, or that error alone.
+func Faults(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
