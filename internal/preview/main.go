@@ -114,7 +114,8 @@ func (p preview) stack(out io.Writer, name string) error {
 	}
 	summary, err := summarize(before, text, p.sourceChanged())
 	if err != nil {
-		return err
+		// Written by another version of this command.
+		summary = fmt.Sprintf("cannot be compared with %s: %v\n", p.base, err)
 	}
 	fmt.Fprintf(out, "%s: %s", name, summary)
 	return p.compare(goldenFile(name), text)

@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAPreviewTellsTheTruth previews what an up would refuse, on the cluster and
+// without it, and what it would do.
+func TestAPreviewTellsTheTruth(t *testing.T) {
+	s := newStoryBesideOthers(t, "preview")
+	t.Run("before there is a namespace", func(t *testing.T) {
+		out := s.preview(t)
+		for _, want := range []string{"kubernetes:apps/v1:Deployment deployment create", "deployment: the API server checks it no sooner than `pulumi up`: namespaces \"preview\" not found"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the preview does not say %q but:\n%s", want, out)
+			}
+		}
+	})
+	s.up(t)
+	before := s.generations(t)
+	s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+	t.Run("an image to be rebuilt", func(t *testing.T) {
+		out := s.preview(t)
+		if !strings.Contains(out, "kubernetes:apps/v1:Deployment deployment update") {
+			t.Errorf("the preview does not update the Deployment:\n%s", out)
+		}
+	})
+	for _, fault := range []struct {
+		name string
+		do   func(*testing.T)
+		undo func(*testing.T)
+		want []string
+	}{
+		{
+			name: "a value that the API server refuses, beside an image to be rebuilt",
+			do: func(t *testing.T) {
+				s.edit(t, "internal/stack/workload.go", `pulumi.String("100%")`, `pulumi.String("all of them")`)
+			},
+			undo: func(t *testing.T) {
+				s.edit(t, "internal/stack/workload.go", `pulumi.String("all of them")`, `pulumi.String("100%")`)
+			},
+			want: []string{"the API server refuses Deployment user-service-deployment: ", "spec.strategy.rollingUpdate.maxSurge: Invalid value"},
+		},
+		{
+			name: "a program against a policy",
+			do: func(t *testing.T) {
+				s.edit(t, "internal/stack/declare.go", "pod := Pod{Image: image.RepoDigest}", "pod := Pod{Image: image.ImageName}")
+			},
+			undo: func(t *testing.T) {
+				s.edit(t, "internal/stack/declare.go", "pod := Pod{Image: image.ImageName}", "pod := Pod{Image: image.RepoDigest}")
+			},
+			want: []string{`deployment is against the policy "pods run a digest": container user-service runs "` + s.Image + `:v1.0", which is no digest: give it the image's RepoDigest (internal/stack/declare.go)`},
+		},
+		{
+			name: "a context that there is not",
+			do:   func(t *testing.T) { s.set(t, map[string]string{"kubernetes:context": "sandbocks"}) },
+			undo: func(t *testing.T) { s.set(t, map[string]string{"kubernetes:context": "sandbox"}) },
+			want: []string{"kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
+		},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			fault.do(t)
+			defer fault.undo(t)
+			s.previewFails(t, fault.want...)
+		})
+	}
+	t.Run("a cluster that does not answer", func(t *testing.T) {
+		nobody := story{s.With("KUBECONFIG=" + s.kubeconfigOfNobody(t))}
+		nobody.previewFails(t, `the cluster of kubernetes:context ("sandbox") does not answer`, "connection refused")
+	})
+	if after := s.generations(t); after != before {
+		t.Errorf("generations of the objects went from %s to %s", before, after)
+	}
+}
+
+// preview runs pulumi preview, which must succeed.
+func (s story) preview(t *testing.T) string {
+	t.Helper()
+	out, err := s.Pulumi(t.Context(), "preview", "--stack=dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// previewFails runs pulumi preview, which must fail and say so.
+func (s story) previewFails(t *testing.T, wants ...string) {
+	t.Helper()
+	start := time.Now()
+	out, err := s.Pulumi(t.Context(), "preview", "--stack=dev")
+	if err == nil {
+		t.Errorf("the preview succeeds:\n%s", out)
+	}
+	for _, want := range wants {
+		if !strings.Contains(out, want) {
+			t.Errorf("the preview does not say %q but:\n%s", want, out)
+		}
+	}
+	t.Logf("%.1f s until it says: %s", time.Since(start).Seconds(), wants[0])
+}
+
+// TestAPreviewWithNothingAtAll runs the preview without a cluster where there is
+// no network either, no home, no Docker engine and no program but git.
+func TestAPreviewWithNothingAtAll(t *testing.T) {
+	t.Parallel()
+	checkout := filepath.Dir(stateFolder())
+	folder := t.TempDir()
+	program := filepath.Join(folder, "preview")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./internal/preview")
+	build.Dir = checkout
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the preview: %v: %s", err, out)
+	}
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(git, filepath.Join(folder, "git")); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	preview := exec.CommandContext(t.Context(), "unshare", "--net", program, "-out", filepath.Join(folder, "manifests"))
+	preview.Dir, preview.Env = checkout, []string{"PATH=" + folder, "HOME=" + folder}
+	out, err := preview.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	t.Logf("in %.2f s:\n%s", time.Since(start).Seconds(), out)
+	for _, want := range []string{"dev: 3 pods, 6 resources", "prod: 2 to 10 pods, 7 resources", "Not known without a cluster: "} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the preview does not say %q", want)
+		}
+	}
+	// What it writes is good for a cluster.
+	for _, stack := range []string{"dev", "prod"} {
+		apply := exec.CommandContext(t.Context(), "kubectl", "apply", "--dry-run=client", "--filename="+filepath.Join(folder, "manifests", stack+".yaml"))
+		if out, err := apply.CombinedOutput(); err != nil {
+			t.Errorf("kubectl does not take the manifests of %s: %v: %s", stack, err, out)
+		}
+	}
+}
