@@ -15,13 +15,13 @@ up: program
 # What a change of this project changes in each stack, as far as that can be told
 # without a cluster. The manifests are left in a folder.
 preview:
-	@go build -o .sandbox/preview ./internal/preview
-	@.sandbox/preview -out .sandbox/manifests $(if $(base),-base $(base))
+	@go build -o .build/preview ./internal/preview
+	@.build/preview -out .build/manifests $(if $(base),-base $(base))
 
 # The same, written to where it is reviewed.
 golden:
-	@go build -o .sandbox/preview ./internal/preview
-	@.sandbox/preview -out testdata
+	@go build -o .build/preview ./internal/preview
+	@.build/preview -out testdata
 
 test: unit e2e
 

@@ -104,3 +104,11 @@ func writeFile(path, content string) error {
 	}
 	return os.WriteFile(path, []byte(content), 0o600)
 }
+
+// writeProgram writes a script, in the place of whatever had its name.
+func writeProgram(path, script string) error {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return os.WriteFile(path, []byte(script), 0o700)
+}

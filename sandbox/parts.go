@@ -71,7 +71,7 @@ func parts() []part {
 		ldflags:  "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}",
 	}, {
 		name: "pulumi-language-go", module: "parts/language", requires: "github.com/pulumi/pulumi/sdk/v3",
-		programs: []program{{"pulumi-language-go", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
+		programs: []program{{"pulumi-language-go-host", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
 		ldflags:  "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}",
 	}, {
 		name: "kubernetes plugin", module: "parts/pulumi", requires: kubernetesSDKModule,

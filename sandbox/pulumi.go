@@ -54,10 +54,19 @@ func (l layout) pulumi(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// languageHost stands where Pulumi looks for its language host. The host of this
+// version takes as a flag what newer ones read in Pulumi.yaml themselves.
+const languageHost = `#!/bin/sh
+exec "$(dirname "$0")/pulumi-language-go-host" -buildTarget "$(sed -n 's/^ *buildTarget: *//p' Pulumi.yaml)" "$@"
+`
+
 // preparePulumi installs the plugins into the sandbox's own Pulumi home, where
 // Pulumi looks before it downloads one, and makes the two stacks.
 func (l layout) preparePulumi(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(l.path("pulumi-state"), 0o700); err != nil {
+		return "", err
+	}
+	if err := writeProgram(l.bin("pulumi-language-go"), languageHost); err != nil {
 		return "", err
 	}
 	for _, p := range parts() {
