@@ -28,6 +28,8 @@ test: unit e2e
 unit:
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
 	@go -C sandbox/parts/staticcheck build -o $(CURDIR)/.sandbox/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@go -C sandbox/parts/actionlint build -o $(CURDIR)/.sandbox/actionlint github.com/rhysd/actionlint/cmd/actionlint
+	@.sandbox/actionlint
 	@go -C sandbox/parts/kubescore build -o $(CURDIR)/.sandbox/kube-score github.com/zegl/kube-score/cmd/kube-score
 	@.sandbox/kube-score score --output-format=ci --exit-one-on-warning $(waived) \
 		$$(.sandbox/kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.sandbox/kube-score.out || \

@@ -218,23 +218,17 @@ func (s story) changedSourceRolls(t *testing.T) {
 }
 
 func (s story) backAgain(t *testing.T) {
-	git := func(args ...string) {
-		t.Helper()
-		if _, err := s.Run(t.Context(), "git", append([]string{"-c", "user.name=me", "-c", "user.email=me@example.com"}, args...)...); err != nil {
-			t.Fatal(err)
-		}
-	}
 	good := s.image(t)
-	git("init", "--quiet")
-	git("add", "--all")
-	git("commit", "--quiet", "--message=good")
+	s.commit(t, "good")
 	s.release(t, 2)
-	git("commit", "--quiet", "--all", "--message=regretted")
+	s.commit(t, "regretted")
 	if now := s.image(t); now == good {
 		t.Fatalf("the image is still %s", now)
 	}
 	start := time.Now()
-	git("checkout", "--quiet", "HEAD~1")
+	if _, err := s.Run(t.Context(), "git", "checkout", "--quiet", "HEAD~1"); err != nil {
+		t.Fatal(err)
+	}
 	s.up(t)
 	if now := s.image(t); now != good {
 		t.Errorf("the image is %s, that of this commit was %s", now, good)

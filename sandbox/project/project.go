@@ -28,7 +28,7 @@ type Project struct {
 }
 
 // files are what a user has of the program; tests and sandbox stay behind.
-var files = []string{".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"}
+var files = []string{".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"}
 
 // Copy makes a copy below dir, with a new stack dev that deploys to the namespace.
 func Copy(ctx context.Context, dir, namespace string) (*Project, error) {

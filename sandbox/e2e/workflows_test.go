@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"user-service/sandbox/project"
+)
+
+// workflow is what the tests look at, of one in .github/workflows.
+type workflow struct {
+	Permissions map[string]string
+	Jobs        map[string]struct {
+		Permissions map[string]string
+		Concurrency struct {
+			CancelInProgress *bool `yaml:"cancel-in-progress"`
+		}
+		Uses  string
+		Steps []struct {
+			Uses, Run string
+			With      map[string]string
+		}
+	}
+}
+
+func workflows(t *testing.T) map[string]workflow {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(stateFolder()), ".github", "workflows", "*.yml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no workflows (%v)", err)
+	}
+	all := map[string]workflow{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w workflow
+		if err := yaml.Unmarshal(content, &w); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all[filepath.Base(file)] = w
+	}
+	return all
+}
+
+func TestWorkflowsRunPinnedActionsWithFewRights(t *testing.T) {
+	t.Parallel()
+	pinned := regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40}$`)
+	goMod, err := os.ReadFile(filepath.Join(filepath.Dir(stateFolder()), "sandbox/parts/pulumi/go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range workflows(t) {
+		if w.Permissions == nil || len(w.Permissions) > 0 {
+			t.Errorf("%s: all jobs may %v", name, w.Permissions)
+		}
+		for _, job := range w.Jobs {
+			for right, level := range job.Permissions {
+				if level == "write" && right != "pull-requests" {
+					t.Errorf("%s: a job may write %s", name, right)
+				}
+			}
+			for _, step := range job.Steps {
+				if step.Uses != "" && !pinned.MatchString(step.Uses) {
+					t.Errorf("%s: %s is not pinned by its commit", name, step.Uses)
+				}
+				version := step.With["pulumi-version"]
+				if version != "" && !strings.Contains(string(goMod), "github.com/pulumi/pulumi/pkg/v3 v"+version+" ") {
+					t.Errorf("%s: Pulumi %s is not what the tests run", name, version)
+				}
+				if strings.HasPrefix(step.Run, ".ci/up") && (job.Concurrency.CancelInProgress == nil || *job.Concurrency.CancelInProgress) {
+					t.Errorf("%s: a newer commit cancels an up", name)
+				}
+			}
+		}
+	}
+}
+
+// TestTheWorkflowsStepsRun runs each command of the workflows but the comment, which
+// has tests of its own, for a stack on the sandbox: a pull request's preview and,
+// when it is merged, its release.
+func TestTheWorkflowsStepsRun(t *testing.T) {
+	s := newStoryBesideOthers(t, "workflows")
+	var commands []string
+	for _, w := range workflows(t) {
+		for _, job := range w.Jobs {
+			for _, step := range job.Steps {
+				if step.Run != "" {
+					commands = append(commands, step.Run)
+				}
+			}
+		}
+	}
+	slices.Sort(commands)
+	want := []string{`.ci/preview "$BASE" "$RUNNER_TEMP/comment.md"`, `.ci/up "$STACK"`, `go run ./internal/comment "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`}
+	if !slices.Equal(commands, want) {
+		t.Fatalf("the workflows run %q", commands)
+	}
+
+	kubeconfig, err := os.ReadFile(os.Getenv("KUBECONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp := t.TempDir()
+	runner := s.With("KUBECONFIG=/nowhere", "KUBECONFIG_CONTENT="+string(kubeconfig), "TMPDIR="+temp, "RUNNER_TEMP="+temp, "BASE=HEAD", "STACK=dev")
+	// The other stack's state is elsewhere.
+	if err := os.Remove(filepath.Join(s.Dir, "Pulumi.prod.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	s.commit(t, "what there was")
+	s.set(t, map[string]string{"replicas": "2"})
+
+	t.Run("a preview whose golden files are not up to date", func(t *testing.T) {
+		comment := s.step(t, runner, temp, want[0], 2)
+		for _, text := range []string{"testdata/dev.yaml is not what the program declares", "run `make golden`"} {
+			if !strings.Contains(comment, text) {
+				t.Errorf("the comment does not say %q but:\n%s", text, comment)
+			}
+		}
+	})
+	t.Run("a preview", func(t *testing.T) {
+		if _, err := s.Run(t.Context(), ".build/preview", "-out", "testdata"); err != nil {
+			t.Fatal(err)
+		}
+		s.commit(t, "golden files")
+		s.set(t, map[string]string{"replicas": "4"})
+		if _, err := s.Run(t.Context(), ".build/preview", "-out", "testdata"); err != nil {
+			t.Fatal(err)
+		}
+		comment := s.step(t, runner, temp, want[0], 0)
+		for _, text := range []string{"scales: 2 pods → 4 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
+			if !strings.Contains(comment, text) {
+				t.Errorf("the comment does not say %q but:\n%s", text, comment)
+			}
+		}
+		t.Logf("the comment has %d bytes", len(comment))
+	})
+	t.Run("a release", func(t *testing.T) {
+		if out, err := runner.Run(t.Context(), "bash", "-c", want[1]); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if ready := project.Ready(s.pods(t)); len(ready) != 4 {
+			t.Errorf("%d pods are ready after up, want 4", len(ready))
+		}
+	})
+	if left, err := filepath.Glob(filepath.Join(temp, "tmp.*")); err != nil || len(left) > 0 {
+		t.Errorf("kubeconfigs are left: %v (%v)", left, err)
+	}
+}
+
+// step runs a command of a workflow, which must exit with a status, and returns
+// the comment that it wrote.
+func (s story) step(t *testing.T, runner *project.Project, temp, command string, status int) string {
+	t.Helper()
+	step := runner.Command(t.Context(), "bash", "-c", command)
+	out, err := step.CombinedOutput()
+	if got := step.ProcessState.ExitCode(); got != status {
+		t.Errorf("%s exits with %d, want %d (%v):\n%s", command, got, status, err, out)
+	}
+	comment, err := os.ReadFile(filepath.Join(temp, "comment.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(comment)
+}
+
+// commit commits all that the copy of the project has.
+func (s story) commit(t *testing.T, message string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"init", "--quiet"}, {"add", "--all"},
+		{"-c", "user.name=me", "-c", "user.email=me@example.com", "commit", "--quiet", "--message=" + message},
+	} {
+		if out, err := s.Run(t.Context(), "git", args...); err != nil {
+			t.Fatal(fmt.Errorf("%w: %s", err, out))
+		}
+	}
+}
