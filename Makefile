@@ -27,14 +27,14 @@ test: unit e2e
 
 unit:
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
-	@go -C sandbox/parts/staticcheck build -o $(CURDIR)/.sandbox/staticcheck honnef.co/go/tools/cmd/staticcheck
-	@go -C sandbox/parts/actionlint build -o $(CURDIR)/.sandbox/actionlint github.com/rhysd/actionlint/cmd/actionlint
-	@.sandbox/actionlint
-	@go -C sandbox/parts/kubescore build -o $(CURDIR)/.sandbox/kube-score github.com/zegl/kube-score/cmd/kube-score
-	@.sandbox/kube-score score --output-format=ci --exit-one-on-warning $(waived) \
-		$$(.sandbox/kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.sandbox/kube-score.out || \
-		{ grep -E '^\[(CRITICAL|WARNING)' .sandbox/kube-score.out; exit 1; }
-	for module in . app sandbox; do (cd $$module && go vet ./... && $(CURDIR)/.sandbox/staticcheck ./...) || exit 1; done
+	@go -C sandbox/parts/staticcheck build -o $(CURDIR)/.build/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@go -C sandbox/parts/actionlint build -o $(CURDIR)/.build/actionlint github.com/rhysd/actionlint/cmd/actionlint
+	@.build/actionlint
+	@go -C sandbox/parts/kubescore build -o $(CURDIR)/.build/kube-score github.com/zegl/kube-score/cmd/kube-score
+	@.build/kube-score score --output-format=ci --exit-one-on-warning $(waived) \
+		$$(.build/kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.build/kube-score.out || \
+		{ grep -E '^\[(CRITICAL|WARNING)' .build/kube-score.out; exit 1; }
+	for module in . app sandbox; do (cd $$module && go vet ./... && $(CURDIR)/.build/staticcheck ./...) || exit 1; done
 	go test $(race) ./...
 	go -C app test $(race) ./...
 	go -C sandbox test $(race) $$(go -C sandbox list ./... | grep -v /e2e)

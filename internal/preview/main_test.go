@@ -36,67 +36,72 @@ func TestTheShippedStacksDeclareTheseManifests(t *testing.T) {
 	}
 }
 
+// unchanged is what a preview says of stack prod when nothing of it changes.
+const unchanged = "prod: 2 to 10 pods, 7 resources, no changes\n"
+
+// changed are changes of the project, and what a preview says of them.
+var changed = map[string]struct {
+	edits map[string]string // old to new text of Pulumi.dev.yaml, "" for its end
+	other string            // a file that is written anew
+	want  string
+}{
+	"nothing": {
+		want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + end,
+	},
+	"a fixed size": {
+		edits: map[string]string{"": "  user-service:replicas: \"10\"\n"},
+		want: `dev: 10 pods, 6 resources
+!   Deployment user-service-deployment
+!     spec.replicas: 3 → 10
+!   HorizontalPodAutoscaler user-service-hpa
+!     spec.maxReplicas: 3 → 10
+!     spec.minReplicas: 3 → 10
+    scales: 3 pods → 10 pods
+` + unchanged + end,
+	},
+	"a setting of the service, and a secret one": {
+		edits: map[string]string{"": "  user-service:env:\n    LOG_LEVEL: debug\n  user-service:secretEnv:\n    TOKEN:\n      secure: v1:abc:def\n"},
+		want: `dev: 3 pods, 7 resources
+!   Deployment user-service-deployment
++     spec.template.spec.containers[0].envFrom[0].secretRef.name: "secret-env-0a1b2c3d"
++     spec.template.spec.containers[0].env[0].name: "LOG_LEVEL"
++     spec.template.spec.containers[0].env[0].value: "debug"
++   Secret secret-env
+    restarts: all pods of Deployment user-service-deployment
+` + unchanged + end,
+	},
+	"another image": {
+		edits: map[string]string{"golang:1.26-alpine": "golang:1.27-alpine"},
+		want: `dev: 3 pods, 6 resources
+!   image
+!     build.args.GO_IMAGE: "127.0.0.1:5000/golang:1.26-alpine" → "127.0.0.1:5000/golang:1.27-alpine"
+    builds: the image, and restarts all pods if its content differs
+` + unchanged + end,
+	},
+	"another source": {
+		other: "app/main.go",
+		want: `dev: 3 pods, 6 resources
+    builds: the image, and restarts all pods if its content differs
+prod: 2 to 10 pods, 7 resources
+    builds: the image, and restarts all pods if its content differs
+` + end,
+	},
+	"a new stack": {
+		other: "Pulumi.test.yaml",
+		want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + `test: 3 pods, 6 resources
++   Deployment user-service-deployment
++   HorizontalPodAutoscaler user-service-hpa
++   NetworkPolicy user-service-policy
++   PodDisruptionBudget user-service-pdb
++   Service user-service
++   image
+` + end,
+	},
+}
+
 func TestAPreviewTellsWhatAChangeChanges(t *testing.T) {
 	t.Parallel()
-	const unchanged = "prod: 2 to 10 pods, 7 resources, no changes\n"
-	for name, test := range map[string]struct {
-		edits map[string]string // old to new text of Pulumi.dev.yaml, "" for its end
-		other string            // a file that is written anew
-		want  string
-	}{
-		"nothing": {
-			want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + end,
-		},
-		"a fixed size": {
-			edits: map[string]string{"": "  user-service:replicas: \"10\"\n"},
-			want: `dev: 10 pods, 6 resources
-  ! Deployment user-service-deployment
-    ! spec.replicas: 3 → 10
-  ! HorizontalPodAutoscaler user-service-hpa
-    ! spec.maxReplicas: 3 → 10
-    ! spec.minReplicas: 3 → 10
-  scales: 3 pods → 10 pods
-` + unchanged + end,
-		},
-		"a setting of the service, and a secret one": {
-			edits: map[string]string{"": "  user-service:env:\n    LOG_LEVEL: debug\n  user-service:secretEnv:\n    TOKEN:\n      secure: v1:abc:def\n"},
-			want: `dev: 3 pods, 7 resources
-  ! Deployment user-service-deployment
-    + spec.template.spec.containers[0].envFrom[0].secretRef.name: "secret-env-0a1b2c3d"
-    + spec.template.spec.containers[0].env[0].name: "LOG_LEVEL"
-    + spec.template.spec.containers[0].env[0].value: "debug"
-  + Secret secret-env
-  restarts: all pods of Deployment user-service-deployment
-` + unchanged + end,
-		},
-		"another image": {
-			edits: map[string]string{"golang:1.26-alpine": "golang:1.27-alpine"},
-			want: `dev: 3 pods, 6 resources
-  ! image
-    ! build.args.GO_IMAGE: "127.0.0.1:5000/golang:1.26-alpine" → "127.0.0.1:5000/golang:1.27-alpine"
-  builds: the image, and restarts all pods if its content differs
-` + unchanged + end,
-		},
-		"another source": {
-			other: "app/main.go",
-			want: `dev: 3 pods, 6 resources
-  builds: the image, and restarts all pods if its content differs
-prod: 2 to 10 pods, 7 resources
-  builds: the image, and restarts all pods if its content differs
-` + end,
-		},
-		"a new stack": {
-			other: "Pulumi.test.yaml",
-			want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + `test: 3 pods, 6 resources
-  + Deployment user-service-deployment
-  + HorizontalPodAutoscaler user-service-hpa
-  + NetworkPolicy user-service-policy
-  + PodDisruptionBudget user-service-pdb
-  + Service user-service
-  + image
-` + end,
-		},
-	} {
+	for name, test := range changed {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := copyProject(t)

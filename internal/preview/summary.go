@@ -13,9 +13,9 @@ import (
 // mostFields are as many of an object's changes as are told one by one.
 const mostFields = 8
 
-// summarize tells what differs between two golden files of a stack, in the marks
-// of a diff: + is created, - is deleted, ! is changed. before is "" for a stack
-// that is new.
+// summarize tells what differs between two golden files of a stack, in lines that
+// begin with the marks of a diff, which GitHub colours: + is created, - is deleted,
+// ! is changed. before is "" for a stack that is new.
 func summarize(before, after string, sourceChanged bool) (string, error) {
 	old, err := offline.ReadYAML(before)
 	if err != nil {
@@ -31,21 +31,21 @@ func summarize(before, after string, sourceChanged bool) (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		switch {
 		case old[name] == nil:
-			lines = append(lines, "+ "+name)
+			lines = append(lines, "+   "+name)
 		case new[name] == nil:
-			lines = append(lines, "- "+name)
+			lines = append(lines, "-   "+name)
 		default:
 			if fields := changes(flatten(old[name]), flatten(new[name])); len(fields) > 0 {
-				lines = append(lines, "! "+name)
+				lines = append(lines, "!   "+name)
 				lines = append(lines, fields...)
 			}
 		}
 	}
 	if len(lines) == 0 && before != after {
-		lines = append(lines, "! options of Pulumi alone: see the file")
+		lines = append(lines, "!   options of Pulumi alone: see the file")
 	}
 	lines = append(lines, effects(old, new, sourceChanged)...)
-	return fmt.Sprintf("%s\n%s", headline(new, len(lines)), indent(lines)), nil
+	return strings.Join(append([]string{headline(new, len(lines))}, lines...), "\n") + "\n", nil
 }
 
 // headline is one stack in a line.
@@ -61,7 +61,7 @@ func headline(objects map[string]map[string]any, changes int) string {
 func effects(old, new map[string]map[string]any, sourceChanged bool) []string {
 	var said []string
 	if before, after := size(old), size(new); before != after && len(old) > 0 {
-		said = append(said, fmt.Sprintf("scales: %s → %s", before, after))
+		said = append(said, fmt.Sprintf("    scales: %s → %s", before, after))
 	}
 	const template = "spec.template."
 	for _, name := range slices.Sorted(maps.Keys(new)) {
@@ -69,11 +69,11 @@ func effects(old, new map[string]map[string]any, sourceChanged bool) []string {
 		maps.DeleteFunc(before, func(path, _ string) bool { return !strings.HasPrefix(path, template) })
 		maps.DeleteFunc(after, func(path, _ string) bool { return !strings.HasPrefix(path, template) })
 		if old[name] != nil && !maps.Equal(before, after) {
-			said = append(said, fmt.Sprintf("restarts: all pods of %s", name))
+			said = append(said, fmt.Sprintf("    restarts: all pods of %s", name))
 		}
 	}
 	if len(old) > 0 && (sourceChanged || !maps.Equal(flatten(old["image"]), flatten(new["image"]))) {
-		said = append(said, "builds: the image, and restarts all pods if its content differs")
+		said = append(said, "    builds: the image, and restarts all pods if its content differs")
 	}
 	return said
 }
@@ -104,15 +104,15 @@ func changes(old, new map[string]string) []string {
 		after, is := new[path]
 		switch {
 		case !was:
-			lines = append(lines, fmt.Sprintf("  + %s: %s", path, after))
+			lines = append(lines, fmt.Sprintf("+     %s: %s", path, after))
 		case !is:
-			lines = append(lines, fmt.Sprintf("  - %s: %s", path, before))
+			lines = append(lines, fmt.Sprintf("-     %s: %s", path, before))
 		case before != after:
-			lines = append(lines, fmt.Sprintf("  ! %s: %s → %s", path, before, after))
+			lines = append(lines, fmt.Sprintf("!     %s: %s → %s", path, before, after))
 		}
 	}
 	if more := len(lines) - mostFields; more > 0 {
-		lines = append(lines[:mostFields], fmt.Sprintf("  … and %d fields more", more))
+		lines = append(lines[:mostFields], fmt.Sprintf("      … and %d fields more", more))
 	}
 	return lines
 }
@@ -141,11 +141,4 @@ func flatten(object map[string]any) map[string]string {
 	}
 	walk("", object)
 	return fields
-}
-
-func indent(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	return "  " + strings.Join(lines, "\n  ") + "\n"
 }

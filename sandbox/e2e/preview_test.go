@@ -30,45 +30,18 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 			t.Errorf("the preview does not update the Deployment:\n%s", out)
 		}
 	})
-	for _, fault := range []struct {
-		name string
-		do   func(*testing.T)
-		undo func(*testing.T)
-		want []string
-	}{
-		{
-			name: "a value that the API server refuses, beside an image to be rebuilt",
-			do: func(t *testing.T) {
-				s.edit(t, "internal/stack/workload.go", `pulumi.String("100%")`, `pulumi.String("all of them")`)
-			},
-			undo: func(t *testing.T) {
-				s.edit(t, "internal/stack/workload.go", `pulumi.String("all of them")`, `pulumi.String("100%")`)
-			},
-			want: []string{"the API server refuses Deployment user-service-deployment: ", "spec.strategy.rollingUpdate.maxSurge: Invalid value"},
-		},
-		{
-			name: "a program against a policy",
-			do: func(t *testing.T) {
-				s.edit(t, "internal/stack/declare.go", "pod := Pod{Image: image.RepoDigest}", "pod := Pod{Image: image.ImageName}")
-			},
-			undo: func(t *testing.T) {
-				s.edit(t, "internal/stack/declare.go", "pod := Pod{Image: image.ImageName}", "pod := Pod{Image: image.RepoDigest}")
-			},
-			want: []string{`deployment is against the policy "pods run a digest": container user-service runs "` + s.Image + `:v1.0", which is no digest: give it the image's RepoDigest (internal/stack/declare.go)`},
-		},
-		{
-			name: "a context that there is not",
-			do:   func(t *testing.T) { s.set(t, map[string]string{"kubernetes:context": "sandbocks"}) },
-			undo: func(t *testing.T) { s.set(t, map[string]string{"kubernetes:context": "sandbox"}) },
-			want: []string{"kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
-		},
-	} {
-		t.Run(fault.name, func(t *testing.T) {
-			fault.do(t)
-			defer fault.undo(t)
-			s.previewFails(t, fault.want...)
+	for _, edit := range refusedEdits {
+		t.Run(edit.name, func(t *testing.T) {
+			s.edit(t, edit.file, edit.old, edit.new)
+			defer s.edit(t, edit.file, edit.new, edit.old)
+			s.previewFails(t, edit.want...)
 		})
 	}
+	t.Run("a context that there is not", func(t *testing.T) {
+		s.set(t, map[string]string{"kubernetes:context": "sandbocks"})
+		defer s.set(t, map[string]string{"kubernetes:context": "sandbox"})
+		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`")
+	})
 	t.Run("a cluster that does not answer", func(t *testing.T) {
 		nobody := story{s.With("KUBECONFIG=" + s.kubeconfigOfNobody(t))}
 		nobody.previewFails(t, `the cluster of kubernetes:context ("sandbox") does not answer`, "connection refused")
@@ -76,6 +49,29 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
 	}
+}
+
+// refusedEdits are edits of the program that a preview refuses, beside an image that
+// has to be built.
+var refusedEdits = []struct {
+	name           string
+	file, old, new string
+	want           []string
+}{
+	{
+		name: "a value that the API server does not take",
+		file: "internal/stack/workload.go",
+		old:  `pulumi.String("100%")`,
+		new:  `pulumi.String("all of them")`,
+		want: []string{"the API server refuses Deployment user-service-deployment: ", "spec.strategy.rollingUpdate.maxSurge: Invalid value"},
+	},
+	{
+		name: "pods that do not run a digest",
+		file: "internal/stack/declare.go",
+		old:  "pod := Pod{Image: image.RepoDigest}",
+		new:  "pod := Pod{Image: image.ImageName}",
+		want: []string{`deployment is against the policy "pods run a digest": container user-service runs "127.0.0.1:5000/preview/user-service:v1.0", which is no digest: give it the image's RepoDigest (internal/stack/declare.go)`},
+	},
 }
 
 // preview runs pulumi preview, which must succeed.

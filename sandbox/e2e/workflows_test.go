@@ -22,12 +22,13 @@ type workflow struct {
 		Concurrency struct {
 			CancelInProgress *bool `yaml:"cancel-in-progress"`
 		}
-		Uses  string
-		Steps []struct {
-			Uses, Run string
-			With      map[string]string
-		}
+		Steps []step
 	}
+}
+
+type step struct {
+	Uses, Run string
+	With      map[string]string
 }
 
 func workflows(t *testing.T) map[string]workflow {
@@ -38,26 +39,15 @@ func workflows(t *testing.T) map[string]workflow {
 	}
 	all := map[string]workflow{}
 	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var w workflow
-		if err := yaml.Unmarshal(content, &w); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
+		readYAML(t, file, &w)
 		all[filepath.Base(file)] = w
 	}
 	return all
 }
 
-func TestWorkflowsRunPinnedActionsWithFewRights(t *testing.T) {
+func TestWorkflowsHaveFewRightsAndCancelNoUp(t *testing.T) {
 	t.Parallel()
-	pinned := regexp.MustCompile(`^[\w-]+/[\w-]+@[0-9a-f]{40}$`)
-	goMod, err := os.ReadFile(filepath.Join(filepath.Dir(stateFolder()), "sandbox/parts/pulumi/go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, w := range workflows(t) {
 		if w.Permissions == nil || len(w.Permissions) > 0 {
 			t.Errorf("%s: all jobs may %v", name, w.Permissions)
@@ -69,14 +59,7 @@ func TestWorkflowsRunPinnedActionsWithFewRights(t *testing.T) {
 				}
 			}
 			for _, step := range job.Steps {
-				if step.Uses != "" && !pinned.MatchString(step.Uses) {
-					t.Errorf("%s: %s is not pinned by its commit", name, step.Uses)
-				}
-				version := step.With["pulumi-version"]
-				if version != "" && !strings.Contains(string(goMod), "github.com/pulumi/pulumi/pkg/v3 v"+version+" ") {
-					t.Errorf("%s: Pulumi %s is not what the tests run", name, version)
-				}
-				if strings.HasPrefix(step.Run, ".ci/up") && (job.Concurrency.CancelInProgress == nil || *job.Concurrency.CancelInProgress) {
+				if cancels := job.Concurrency.CancelInProgress; strings.HasPrefix(step.Run, ".ci/up") && (cancels == nil || *cancels) {
 					t.Errorf("%s: a newer commit cancels an up", name)
 				}
 			}
@@ -84,11 +67,67 @@ func TestWorkflowsRunPinnedActionsWithFewRights(t *testing.T) {
 	}
 }
 
-// TestTheWorkflowsStepsRun runs each command of the workflows but the comment, which
-// has tests of its own, for a stack on the sandbox: a pull request's preview and,
-// when it is merged, its release.
-func TestTheWorkflowsStepsRun(t *testing.T) {
-	s := newStoryBesideOthers(t, "workflows")
+func TestWorkflowsRunPinnedActions(t *testing.T) {
+	t.Parallel()
+	github := filepath.Join(filepath.Dir(stateFolder()), ".github")
+	files, err := filepath.Glob(filepath.Join(github, "*", "*", "action.yml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no actions (%v)", err)
+	}
+	var steps []step
+	for _, file := range files {
+		var action struct{ Runs struct{ Steps []step } }
+		readYAML(t, file, &action)
+		steps = append(steps, action.Runs.Steps...)
+	}
+	for _, w := range workflows(t) {
+		for _, job := range w.Jobs {
+			steps = append(steps, job.Steps...)
+		}
+	}
+	goMod, err := os.ReadFile(filepath.Join(filepath.Dir(stateFolder()), "sandbox/parts/pulumi/go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := regexp.MustCompile(`^(\./.*|[\w-]+/[\w-]+@[0-9a-f]{40}|)$`)
+	versions := 0
+	for _, step := range steps {
+		if !pinned.MatchString(step.Uses) {
+			t.Errorf("%s is not pinned by its commit", step.Uses)
+		}
+		version, sets := step.With["pulumi-version"]
+		if sets && !strings.Contains(string(goMod), "github.com/pulumi/pulumi/pkg/v3 v"+version+" ") {
+			t.Errorf("Pulumi %s is not what the tests run", version)
+		}
+		if sets {
+			versions++
+		}
+	}
+	if versions != 1 {
+		t.Errorf("the version of Pulumi is named %d times", versions)
+	}
+}
+
+func readYAML(t *testing.T, file string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(content, into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+// The commands of the workflows.
+const (
+	previewStep = `.ci/preview "$BASE" "$RUNNER_TEMP/comment.md"`
+	upStep      = `.ci/up "$STACK"`
+	commentStep = `go run ./internal/comment "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`
+)
+
+func TestTheWorkflowsRunTheseCommands(t *testing.T) {
+	t.Parallel()
 	var commands []string
 	for _, w := range workflows(t) {
 		for _, job := range w.Jobs {
@@ -100,11 +139,16 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		}
 	}
 	slices.Sort(commands)
-	want := []string{`.ci/preview "$BASE" "$RUNNER_TEMP/comment.md"`, `.ci/up "$STACK"`, `go run ./internal/comment "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`}
-	if !slices.Equal(commands, want) {
-		t.Fatalf("the workflows run %q", commands)
+	if want := []string{previewStep, upStep, commentStep}; !slices.Equal(commands, want) {
+		t.Fatalf("the workflows run %q, the tests below %q", commands, want)
 	}
+}
 
+// TestTheWorkflowsStepsRun runs each command of the workflows but the comment, which
+// has tests of its own, for a stack on the sandbox: a pull request's preview and,
+// when it is merged, its release.
+func TestTheWorkflowsStepsRun(t *testing.T) {
+	s := newStoryBesideOthers(t, "workflows")
 	kubeconfig, err := os.ReadFile(os.Getenv("KUBECONFIG"))
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +163,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 	s.set(t, map[string]string{"replicas": "2"})
 
 	t.Run("a preview whose golden files are not up to date", func(t *testing.T) {
-		comment := s.step(t, runner, temp, want[0], 2)
+		comment := s.step(t, runner, temp, previewStep, 2)
 		for _, text := range []string{"testdata/dev.yaml is not what the program declares", "run `make golden`"} {
 			if !strings.Contains(comment, text) {
 				t.Errorf("the comment does not say %q but:\n%s", text, comment)
@@ -135,7 +179,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		if _, err := s.Run(t.Context(), ".build/preview", "-out", "testdata"); err != nil {
 			t.Fatal(err)
 		}
-		comment := s.step(t, runner, temp, want[0], 0)
+		comment := s.step(t, runner, temp, previewStep, 0)
 		for _, text := range []string{"scales: 2 pods → 4 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
 			if !strings.Contains(comment, text) {
 				t.Errorf("the comment does not say %q but:\n%s", text, comment)
@@ -144,7 +188,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		t.Logf("the comment has %d bytes", len(comment))
 	})
 	t.Run("a release", func(t *testing.T) {
-		if out, err := runner.Run(t.Context(), "bash", "-c", want[1]); err != nil {
+		if out, err := runner.Run(t.Context(), "bash", "-c", upStep); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		if ready := project.Ready(s.pods(t)); len(ready) != 4 {
