@@ -19,73 +19,61 @@ func (r *Recording) Manifests() map[string]map[string]any {
 	return manifests
 }
 
-// YAML writes all of it as the manifests that the cluster gets. What is no
-// manifest stands before them in comments, which ReadYAML reads too, so that the
-// text is good for kubectl.
+// declaration is what Pulumi knows of a resource and, where it is no manifest, its
+// inputs.
+type declaration struct {
+	Type           string
+	After          []string       `yaml:",omitempty,flow"`
+	IgnoreChanges  []string       `yaml:"ignoreChanges,omitempty,flow"`
+	RetainOnDelete bool           `yaml:"retainOnDelete,omitempty"`
+	Inputs         map[string]any `yaml:",omitempty"`
+}
+
+// separator stands between the documents of a YAML stream.
+const separator = "---\n"
+
+// YAML writes all of it as the manifests that the cluster gets, each below a comment
+// with what Pulumi knows of it. What is no manifest stands in a comment before them,
+// which ReadYAML reads too. So the text is good for kubectl.
 func (r *Recording) YAML() (string, error) {
-	others := map[string]any{}
+	others := map[string]declaration{}
 	manifests := ""
 	for _, name := range r.Names() {
-		inputs := r.Inputs(name)
+		inputs, rpc := r.Inputs(name), r.Resources[name].RegisterRPC
+		d := declaration{Type: rpc.GetType(), After: r.Dependencies(name), IgnoreChanges: rpc.GetIgnoreChanges(), RetainOnDelete: rpc.GetRetainOnDelete()}
 		if inputs["kind"] == nil {
-			others[name] = other{r.Resources[name].TypeToken, r.options(name), inputs}
+			d.Inputs = inputs
+			others[name] = d
 			continue
+		}
+		above, err := encode(map[string]declaration{name: d})
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		text, err := encode(inputs)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
-		options, err := encode(map[string]any{name: manifest{r.Resources[name].TypeToken, r.options(name)}})
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", name, err)
-		}
-		manifests += "---\n" + comment(options) + text
+		manifests += separator + comment(above) + text
 	}
 	head, err := encode(map[string]any{"outputs": r.Outputs, "resources": others})
 	return comment(fmt.Sprintf("What `pulumi up` declares for stack %s; `make golden` writes this file.\n\n", r.Stack)+head) + manifests, err
-}
-
-// manifest is what comes with one in the comment above it, and other what stands
-// in the first comment instead of one.
-type (
-	manifest struct {
-		Type    string
-		options `yaml:",inline"`
-	}
-	other struct {
-		Type    string
-		options `yaml:",inline"`
-		Inputs  map[string]any
-	}
-	options struct {
-		After          []string `yaml:",omitempty,flow"`
-		IgnoreChanges  []string `yaml:"ignoreChanges,omitempty,flow"`
-		RetainOnDelete bool     `yaml:"retainOnDelete,omitempty"`
-	}
-)
-
-// options are those of Pulumi for a resource.
-func (r *Recording) options(name string) options {
-	rpc := r.Resources[name].RegisterRPC
-	return options{r.Dependencies(name), rpc.GetIgnoreChanges(), rpc.GetRetainOnDelete()}
 }
 
 // ReadYAML reads what YAML has written: what is declared, each by a name for
 // people, like "Deployment user-service-deployment".
 func ReadYAML(text string) (map[string]map[string]any, error) {
 	objects := map[string]map[string]any{}
-	head, manifests, _ := strings.Cut(text, "---\n")
+	head, manifests, _ := strings.Cut(text, "\n"+separator)
 	_, head, _ = strings.Cut(head, "\n#\n")
-	var others struct {
-		Resources map[string]struct{ Inputs map[string]any }
-	}
+	var others struct{ Resources map[string]declaration }
 	if err := yaml.Unmarshal([]byte(regexp.MustCompile(`(?m)^# ?`).ReplaceAllString(head, "")), &others); err != nil {
 		return nil, err
 	}
 	for name, other := range others.Resources {
 		objects[name] = other.Inputs
 	}
-	for _, text := range strings.Split(manifests, "---\n") {
+	for _, text := range strings.Split(manifests, "\n"+separator) {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(text), &object); err != nil {
 			return nil, err

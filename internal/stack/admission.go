@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,7 +36,10 @@ func (s Settings) CheckAdmission(ctx *pulumi.Context, manifests map[string]map[s
 		if object.GetKind() == "Secret" {
 			continue
 		}
-		switch err := l.dryRun(ctx, object); {
+		if object.GetName() == "" {
+			object.SetName(name) // Pulumi will give it one
+		}
+		switch err := l.dryRun(ctx.Context(), object); {
 		case err == nil:
 		case unanswerable(err):
 			if err := ctx.Log.Info(fmt.Sprintf("%s: the API server checks it no sooner than `pulumi up`: %v", name, err), nil); err != nil {
@@ -49,16 +53,32 @@ func (s Settings) CheckAdmission(ctx *pulumi.Context, manifests map[string]map[s
 }
 
 // dryRun applies an object and keeps nothing of it.
-func (l live) dryRun(ctx *pulumi.Context, object *unstructured.Unstructured) error {
+func (l live) dryRun(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+	objects := l.client.Resource(resource).Namespace(object.GetNamespace())
 	body, err := object.MarshalJSON()
 	if err != nil {
 		return err
 	}
-	force := true // fields that the autoscaler owns
-	_, err = l.client.Resource(resource).Namespace(object.GetNamespace()).Patch(ctx.Context(), object.GetName(), types.ApplyPatchType, body,
-		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "preview", Force: &force, FieldValidation: metav1.FieldValidationStrict})
+	force := true // over the autoscaler, which owns the number of pods
+	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "preview", Force: &force, FieldValidation: metav1.FieldValidationStrict}
+	if live, err := objects.Get(ctx, object.GetName(), metav1.GetOptions{}); err == nil {
+		options.FieldManager = pulumiManager(live, options.FieldManager)
+	}
+	_, err = objects.Patch(ctx, object.GetName(), types.ApplyPatchType, body, options)
 	return err
+}
+
+// pulumiManager is the name under which Pulumi's provider owns fields of an object,
+// which has a random part. Under any other one, fields that are no longer declared
+// would stay, and might not agree with those that are.
+func pulumiManager(object *unstructured.Unstructured, otherwise string) string {
+	for _, fields := range object.GetManagedFields() {
+		if fields.Operation == metav1.ManagedFieldsOperationApply && strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") {
+			return fields.Manager
+		}
+	}
+	return otherwise
 }
 
 // unanswerable reports whether a refusal says nothing of the object: its namespace

@@ -30,6 +30,12 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 			t.Errorf("the preview does not update the Deployment:\n%s", out)
 		}
 	})
+	t.Run("fields that take the place of others", func(t *testing.T) {
+		const before, after = `HttpGet:          httpGet("/readyz"),`, `TcpSocket: corev1.TCPSocketActionArgs{Port: pulumi.String(httpPortName)},`
+		s.edit(t, "internal/stack/workload.go", before, after)
+		defer s.edit(t, "internal/stack/workload.go", after, before)
+		s.preview(t) // a probe with both would be refused
+	})
 	for _, edit := range refusedEdits {
 		t.Run(edit.name, func(t *testing.T) {
 			s.edit(t, edit.file, edit.old, edit.new)
