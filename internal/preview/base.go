@@ -20,8 +20,11 @@ func (p preview) atBase(file string) (string, error) {
 // sourceChanged reports whether the service's source differs from the base's. The
 // image that is built from it then most likely does.
 func (p preview) sourceChanged() bool {
-	_, err := p.git("diff", "--quiet", p.base, "--", "app")
-	return err != nil
+	if _, err := p.git("diff", "--quiet", p.base, "--", "app"); err != nil {
+		return true
+	}
+	added, err := p.git("ls-files", "--others", "--exclude-standard", "--", "app")
+	return err != nil || added != ""
 }
 
 func (p preview) git(args ...string) (string, error) {

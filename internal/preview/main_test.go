@@ -86,6 +86,14 @@ prod: 2 to 10 pods, 7 resources
     builds: the image, and restarts all pods if its content differs
 ` + end,
 	},
+	"a source file more": {
+		other: "app/more.go",
+		want: `dev: 3 pods, 6 resources
+    builds: the image, and restarts all pods if its content differs
+prod: 2 to 10 pods, 7 resources
+    builds: the image, and restarts all pods if its content differs
+` + end,
+	},
 	"a new stack": {
 		other: "Pulumi.test.yaml",
 		want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + `test: 3 pods, 6 resources

@@ -112,10 +112,8 @@ func (b *bench) manifests(ctx context.Context, p *project.Project) (string, erro
 	if _, err := p.Run(ctx, "go", "build", "-o", program, "./internal/preview"); err != nil {
 		return "", err
 	}
-	for _, args := range [][]string{{"init", "--quiet"}, {"add", "--all"}, {"-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "--quiet", "--message=bench"}} {
-		if _, err := p.Run(ctx, "git", args...); err != nil {
-			return "", err
-		}
+	if err := p.Commit(ctx, "bench"); err != nil {
+		return "", err
 	}
 	took, err := fastest(func() error {
 		_, err := p.Run(ctx, program, "-out", folder)

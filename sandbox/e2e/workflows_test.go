@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -170,6 +169,14 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a preview of a program that does not compile", func(t *testing.T) {
+		const good, bad = "image, err := NewImage(ctx, s)", "image, err := NewImag(ctx, s)"
+		s.edit(t, "internal/stack/declare.go", good, bad)
+		defer s.edit(t, "internal/stack/declare.go", bad, good)
+		if comment := s.step(t, runner, temp, previewStep, 1); !strings.Contains(comment, "undefined: NewImag") {
+			t.Errorf("the comment does not say what is undefined but:\n%s", comment)
+		}
+	})
 	t.Run("a preview", func(t *testing.T) {
 		if _, err := s.Run(t.Context(), ".build/preview", "-out", "testdata"); err != nil {
 			t.Fatal(err)
@@ -219,12 +226,7 @@ func (s story) step(t *testing.T, runner *project.Project, temp, command string,
 // commit commits all that the copy of the project has.
 func (s story) commit(t *testing.T, message string) {
 	t.Helper()
-	for _, args := range [][]string{
-		{"init", "--quiet"}, {"add", "--all"},
-		{"-c", "user.name=me", "-c", "user.email=me@example.com", "commit", "--quiet", "--message=" + message},
-	} {
-		if out, err := s.Run(t.Context(), "git", args...); err != nil {
-			t.Fatal(fmt.Errorf("%w: %s", err, out))
-		}
+	if err := s.Commit(t.Context(), message); err != nil {
+		t.Fatal(err)
 	}
 }

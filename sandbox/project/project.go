@@ -110,6 +110,19 @@ func (p *Project) Run(ctx context.Context, program string, args ...string) (stri
 	return string(out), nil
 }
 
+// Commit commits all that the copy has, and makes it a checkout first.
+func (p *Project) Commit(ctx context.Context, message string) error {
+	for _, args := range [][]string{
+		{"init", "--quiet"}, {"add", "--all"},
+		{"-c", "user.name=me", "-c", "user.email=me@example.com", "commit", "--quiet", "--message=" + message},
+	} {
+		if _, err := p.Run(ctx, "git", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Up runs pulumi up without its preview, and tells how long it took.
 func (p *Project) Up(ctx context.Context, args ...string) (time.Duration, error) {
 	start := time.Now()
