@@ -1,10 +1,18 @@
 # The sandbox's program, built from sandbox/ whenever its source changed.
-sandbox := .sandbox/sandbox
+sandbox := $(CURDIR)/.sandbox/sandbox
 source := main.go internal app sandbox
-# The race detector needs a C compiler, which a bare machine does not have.
-race := $(if $(shell command -v gcc),-race)
+modules := . app sandbox sandbox/docker-plugin
+tool := go tool -modfile=$(CURDIR)/tools/go.mod
 # The manifests of every stack pass kube-score, its optional checks too, but for these.
 waived = $(shell awk '!/^\#/ {print "--ignore-test=" $$1}' testdata/kube-score-waivers)
+# The flags of the sandbox (goFlags in sandbox/internal/cluster/build.go): with others,
+# what the program, the tests and the sandbox share would be compiled twice.
+export CGO_ENABLED := 0
+go_flags := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
+export GOFLAGS := $(strip $(filter-out $(go_flags),$(GOFLAGS)) $(go_flags))
+# The race detector looks where there is concurrency of our own. It needs a C compiler,
+# which a bare machine does not have.
+race := $(if $(shell command -v gcc),CGO_ENABLED=1 go test -race,go test)
 
 .PHONY: up preview golden test unit e2e bench demo-autoscale down status env program
 
@@ -27,36 +35,38 @@ test: unit e2e
 
 unit:
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
-	@go -C sandbox/parts/staticcheck build -o $(CURDIR)/.build/staticcheck honnef.co/go/tools/cmd/staticcheck
-	@go -C sandbox/parts/actionlint build -o $(CURDIR)/.build/actionlint github.com/rhysd/actionlint/cmd/actionlint
-	@.build/actionlint
-	@go -C sandbox/parts/kubescore build -o $(CURDIR)/.build/kube-score github.com/zegl/kube-score/cmd/kube-score
-	@.build/kube-score score --output-format=ci --exit-one-on-warning $(waived) \
-		$$(.build/kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.build/kube-score.out || \
+	@$(tool) actionlint
+	@$(tool) kube-score score --output-format=ci --exit-one-on-warning $(waived) \
+		$$($(tool) kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.build/kube-score.out || \
 		{ grep -E '^\[(CRITICAL|WARNING)' .build/kube-score.out; exit 1; }
-	for module in . app sandbox; do (cd $$module && go vet ./... && $(CURDIR)/.build/staticcheck ./...) || exit 1; done
-	go test $(race) ./...
-	go -C app test $(race) ./...
-	go -C sandbox test $(race) $$(go -C sandbox list ./... | grep -v /e2e)
+	@for module in $(modules); do (cd $$module && go vet ./... && $(tool) staticcheck ./...) || exit 1; done
+	go test ./...
+	cd app && $(race) ./...
+	cd sandbox && $(race) ./internal/...
+	cd sandbox/docker-plugin && $(race) ./...
 
 # On the sandbox, which is taken down afterwards if it was not up before.
 e2e: program
 	@if ! $(sandbox) status >/dev/null 2>&1; then \
 		trap '$(sandbox) down' EXIT; $(sandbox) up || exit 1; \
 	fi; \
-	eval "$$($(sandbox) env)"; go -C sandbox test -count=1 -timeout=60m -parallel=4 -v ./e2e
+	cd sandbox && status=0; \
+	$(tool) gotestsum --format=standard-verbose --jsonfile=../.build/e2e.json -- -count=1 -timeout=60m -parallel=12 ./e2e || status=$$?; \
+	echo "What took longest:"; \
+	$(tool) gotestsum tool slowest --jsonfile=../.build/e2e.json --num=15; \
+	exit $$status
 
-# The figures of the README's "Figures" section.
+# The figures that the documentation names, from empty caches on.
 bench:
 	@go -C sandbox run ./bench
 
 # Two to ten pods under load and back, live and as a picture.
 demo-autoscale: program
-	@$(sandbox) status >/dev/null && eval "$$($(sandbox) env)" && \
-		go -C sandbox run ./demo -picture ../docs/autoscale.svg
+	@$(sandbox) status >/dev/null && cd sandbox && \
+		go test -count=1 -v -run='^TestTheFleetFollowsTheLoad$$' ./e2e -picture=$(CURDIR)/docs/autoscale.svg
 
 down status env: program
 	@$(sandbox) $@
 
 program:
-	@go -C sandbox build -o ../$(sandbox) .
+	@mkdir -p .build && go -C sandbox build -o $(sandbox) .

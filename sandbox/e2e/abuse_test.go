@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"user-service/sandbox/project"
 )
 
 // TestTheServiceResistsAbuse does to the only pod of a fleet what bad clients do,
@@ -49,7 +47,7 @@ func TestTheServiceResistsAbuse(t *testing.T) {
 	if seen := fewest(); seen < 1 {
 		t.Error("the pod was not ready for a time")
 	}
-	if pods := project.Ready(s.pods(t)); len(pods) != 1 || pods[0].Restarts > 0 {
+	if pods := readyPods(s.pods(t)); len(pods) != 1 || restarts(pods[0]) > 0 {
 		t.Errorf("the pod was restarted: %+v", pods)
 	}
 	if most > 128 {

@@ -6,37 +6,56 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"user-service/sandbox/internal/cluster"
 )
 
-const registry = "127.0.0.1:5000"
-
-// bridgeAddress is the node's, as pods see it; the API server is there too.
-func bridgeAddress(t *testing.T) string {
+// sandbox is the one that the tests run on.
+func sandbox(t testing.TB) cluster.Sandbox {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "kubectl", "config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}").Output()
+	s, err := cluster.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := url.Parse(string(out))
-	if err != nil {
-		t.Fatal(err)
+	return s
+}
+
+// kill ends one of the sandbox's daemons as a crash would.
+func kill(t *testing.T, daemon string) {
+	t.Helper()
+	pid := sandbox(t).PID(daemon)
+	if pid == 0 {
+		t.Fatalf("%s does not run", daemon)
 	}
-	return server.Hostname()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %s, process %d: %v", daemon, pid, err)
+	}
+}
+
+// bringUp starts what of the sandbox is not running.
+func bringUp(t *testing.T) {
+	t.Helper()
+	// Not the test's context: it is also the clean-up of what a test killed.
+	up := exec.Command(sandbox(t).Path("sandbox"), "up")
+	up.Dir = sandbox(t).Checkout
+	if out, err := up.CombinedOutput(); err != nil {
+		t.Fatalf("make up: %v\n%s", err, out)
+	}
 }
 
 // removeNamespace removes what the story made, however it ended. It does not wait:
 // every story has a namespace of its own.
-func (s story) removeNamespace(t *testing.T) {
+func (s story) removeNamespace(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), podDeadline)
 	defer cancel()
-	if _, err := s.Kubectl(ctx, "delete", "namespace", s.Namespace, "--ignore-not-found", "--wait=false"); err != nil {
+	if _, err := s.try(ctx, "kubectl", "delete", "namespace", s.Namespace, "--ignore-not-found", "--wait=false"); err != nil {
 		t.Errorf("clean up: %v", err)
 	}
 }
@@ -57,7 +76,7 @@ func refusingRegistry(t *testing.T) string {
 // kubeconfigOfNobody is the sandbox's kubeconfig with an address where nothing listens.
 func (s story) kubeconfigOfNobody(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(os.Getenv("KUBECONFIG"))
+	content, err := os.ReadFile(sandbox(t).Kubeconfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,8 +139,8 @@ func totalSize(layers []layer) int64 {
 // result unless that is nil, and returns the answer's headers.
 func registryGet(t *testing.T, repository, part string, result any) http.Header {
 	t.Helper()
-	path := strings.TrimPrefix(repository, registry+"/")
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+registry+"/v2/"+path+"/"+part, nil)
+	path := strings.TrimPrefix(repository, cluster.Registry+"/")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+cluster.Registry+"/v2/"+path+"/"+part, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,35 +12,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"user-service/sandbox/project"
+	"user-service/sandbox/internal/cluster"
 )
 
 // TestFaultsAroundARelease breaks what a release needs, in the middle of one.
 func TestFaultsAroundARelease(t *testing.T) {
 	s := newStory(t, "faults")
+	s.set(t, map[string]string{"cpuRequest": "10m"})
 	s.up(t)
 	for _, f := range []fault{
 		{
-			name: "the registry is down",
-			up: func(t *testing.T) (string, error) {
-				kill(t, "registry")
-				return s.tryUp(t)
-			},
-			want: []string{registry, "connection refused"},
-			mend: bringUp,
-			next: [][]string{{"up"}},
-		},
-		{
 			name: "the Docker engine dies in mid-build",
 			up: func(t *testing.T) (string, error) {
+				if sandbox(t).PID("dockerd") == 0 {
+					t.Skip("the Docker engine is the machine's own, which is not for a test to kill")
+				}
 				return s.upUntil(t, compiling, func(*os.Process) { kill(t, "dockerd") })
 			},
 			want: []string{"the Docker engine broke off"},
-			mend: bringUp,
+			fix:  bringUp,
 			next: [][]string{{"up"}},
 		},
 		{
@@ -51,7 +46,10 @@ func TestFaultsAroundARelease(t *testing.T) {
 			},
 			want: []string{"connection refused"},
 			// The cluster's controllers may take half a minute to ask again.
-			mend: func(t *testing.T) { bringUp(t); s.set(t, map[string]string{"rolloutTimeout": "120"}) },
+			fix: func(t *testing.T) {
+				bringUp(t)
+				s.set(t, map[string]string{"rolloutTimeout": "120"})
+			},
 			next: [][]string{{"up", "--refresh"}},
 		},
 	} {
@@ -63,15 +61,27 @@ func TestFaultsAroundARelease(t *testing.T) {
 func TestFaultsOfARelease(t *testing.T) {
 	s := newStoryBesideOthers(t, "alone")
 	s.up(t)
+	mortal := newRegistry(t, t.TempDir())
 	for _, f := range []fault{
+		{
+			name: "the registry is down",
+			up: func(t *testing.T) (string, error) {
+				s.set(t, map[string]string{"image": mortal.address + "/user-service"})
+				mortal.kill(t)
+				return s.tryUp(t)
+			},
+			want: []string{mortal.address, "connection refused"},
+			fix:  mortal.start,
+			next: [][]string{{"up"}},
+		},
 		{
 			name: "the registry is full",
 			up: func(t *testing.T) (string, error) {
-				s.set(t, map[string]string{"image": fullRegistry(t) + "/user-service"})
+				s.set(t, map[string]string{"image": newRegistry(t, fullDisk(t)).address + "/user-service"})
 				return s.tryUp(t)
 			},
 			want: []string{"push 127.0.0.1:", "500 Internal Server Error"},
-			mend: func(t *testing.T) { s.set(t, map[string]string{"image": s.Image}) },
+			fix:  func(t *testing.T) { s.set(t, map[string]string{"image": s.Image}) },
 			next: [][]string{{"up"}},
 		},
 		{
@@ -91,8 +101,8 @@ func TestFaultsOfARelease(t *testing.T) {
 				return s.tryUp(t)
 			},
 			want: []string{"the stack is currently locked", "pulumi cancel"},
-			mend: func(*testing.T) {},
-			next: [][]string{{"cancel", "--stack=dev"}, {"up", "--refresh"}},
+			fix:  func(*testing.T) {},
+			next: [][]string{{"cancel"}, {"up", "--refresh"}},
 		},
 	} {
 		t.Run(f.name, func(t *testing.T) { s.suffers(t, f) })
@@ -104,7 +114,7 @@ type fault struct {
 	name string
 	up   func(*testing.T) (output string, err error) // breaks something and runs pulumi up
 	want []string                                    // that it says
-	mend func(*testing.T)                            // what broke
+	fix  func(*testing.T)                            // what broke
 	next [][]string                                  // pulumi's commands that the README names
 }
 
@@ -119,6 +129,9 @@ func (s story) suffers(t *testing.T, f fault) {
 		// Never built before, also by an earlier run of this test.
 		return strings.Replace(source, "Ada Lovelace", fmt.Sprintf("Ada Lovelace %d", time.Now().Unix()), 1)
 	})
+	// Also when this test ends before.
+	fix := sync.OnceFunc(func() { f.fix(t) })
+	t.Cleanup(fix)
 	start := time.Now()
 	out, err := f.up(t)
 	took := time.Since(start)
@@ -135,17 +148,12 @@ func (s story) suffers(t *testing.T, f fault) {
 	t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
 
 	start = time.Now()
-	f.mend(t)
+	fix()
 	for _, command := range f.next {
-		args := append(slices.Clone(command), "--yes")
-		if command[0] == "up" {
-			args = append(args, "--stack=dev", "--skip-preview")
-		}
-		if _, err := s.Pulumi(t.Context(), args...); err != nil {
-			t.Fatal(err)
-		}
+		args := append(slices.Clone(command), "--yes", "--stack=dev")
+		s.pulumi(t, args...)
 	}
-	t.Logf("mended in %.1f s", time.Since(start).Seconds())
+	t.Logf("fixed in %.1f s", time.Since(start).Seconds())
 	s.settled(t, 3)
 	if load := stop(); load.Failed > 0 || load.Requests == 0 {
 		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
@@ -155,9 +163,7 @@ func (s story) suffers(t *testing.T, f fault) {
 	if now := s.objects(t); now != declared {
 		t.Errorf("the objects were\n%s\nand are\n%s", declared, now)
 	}
-	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
-		t.Error(err)
-	}
+	s.staysAsDeclared(t)
 }
 
 // TestASlowRegistryMakesASlowRelease pushes through a line of 256 KiB a second.
@@ -168,17 +174,11 @@ func TestASlowRegistryMakesASlowRelease(t *testing.T) {
 	s.settled(t, 3)
 }
 
-// tryUp runs pulumi up and returns what it printed.
-func (s story) tryUp(t *testing.T) (string, error) {
-	t.Helper()
-	return s.Pulumi(t.Context(), "up", "--stack=dev", "--yes", "--skip-preview")
-}
-
 // upUntil runs pulumi up and, once it has come as far as reached says, does
 // something to it.
 func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process)) (string, error) {
 	t.Helper()
-	up := s.Command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--skip-preview", "--non-interactive", "--color=never")
+	up := s.command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--non-interactive", "--color=never")
 	var out bytes.Buffer
 	up.Stdout, up.Stderr = &out, &out
 	if err := up.Start(); err != nil {
@@ -242,52 +242,19 @@ func (s story) objects(t *testing.T) string {
 	return s.kubectl(t, "get", kinds, "--output=name")
 }
 
-// kill ends one of the sandbox's daemons as a crash would.
-func kill(t *testing.T, daemon string) {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(stateFolder(), "pids", daemon))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.Fields(string(content))[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatalf("kill %s, process %d: %v", daemon, pid, err)
-	}
-}
-
-// bringUp starts what of the sandbox is not running.
-func bringUp(t *testing.T) {
-	t.Helper()
-	up := exec.CommandContext(t.Context(), filepath.Join(stateFolder(), "sandbox"), "up")
-	up.Dir = filepath.Dir(stateFolder())
-	if out, err := up.CombinedOutput(); err != nil {
-		t.Fatalf("make up: %v\n%s", err, out)
-	}
-}
-
-// stateFolder is where the sandbox keeps all its state.
-func stateFolder() string { return filepath.Dir(os.Getenv("KUBECONFIG")) }
-
 // loadFromTheNode asks the service fifty times a second, from outside any pod: what
 // runs in one hangs on the API server by its exec.
-func (s story) loadFromTheNode(t *testing.T) (stop func() project.Load) {
+func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	t.Helper()
 	address := s.kubectl(t, "get", "service", "user-service", "--output=jsonpath={.spec.clusterIP}")
-	probe := filepath.Join(t.TempDir(), "probe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", probe, "user-service/sandbox/project/probe")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v: %s", err, out)
-	}
-	load := exec.CommandContext(t.Context(), probe, "load", "-rate=50", "-for=10m", "http://"+address+"/users")
+	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=50", "-for=10m", "http://"+address+"/users")
 	var out bytes.Buffer
 	load.Stdout, load.Stderr = &out, &out
 	if err := load.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return func() (outcome project.Load) {
+	t.Cleanup(func() { _ = load.Process.Kill() }) // an error means that it has ended
+	return func() (outcome traffic) {
 		if err := load.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
@@ -301,9 +268,53 @@ func (s story) loadFromTheNode(t *testing.T) (stop func() project.Load) {
 	}
 }
 
-// fullRegistry is the sandbox's registry once more, on a disk of one megabyte; it
-// returns its host.
-func fullRegistry(t *testing.T) string {
+// ownRegistry is the sandbox's registry once more, for one test.
+type ownRegistry struct {
+	address string
+	config  string
+	process *exec.Cmd
+}
+
+// newRegistry starts one that stores images in a folder.
+func newRegistry(t *testing.T, folder string) *ownRegistry {
+	t.Helper()
+	r := &ownRegistry{address: freeAddress(t, "127.0.0.1"), config: filepath.Join(t.TempDir(), "registry.yaml")}
+	content := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", folder, r.address)
+	if err := os.WriteFile(r.config, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t)
+	t.Cleanup(func() { r.kill(t) })
+	return r
+}
+
+func (r *ownRegistry) start(t *testing.T) {
+	t.Helper()
+	r.process = exec.Command(sandbox(t).Path("bin", "docker-registry"), "serve", r.config)
+	if err := r.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Poll(context.Background(), "the registry", 10*time.Second, func(ctx context.Context) error {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.address)
+		if err == nil {
+			err = connection.Close()
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *ownRegistry) kill(t *testing.T) {
+	t.Helper()
+	if err := r.process.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = r.process.Wait() // it was killed
+}
+
+// fullDisk is a folder on a disk of one megabyte.
+func fullDisk(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder).CombinedOutput(); err != nil {
@@ -314,35 +325,7 @@ func fullRegistry(t *testing.T) string {
 			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
-	host := freeAddress(t, "127.0.0.1")
-	config := filepath.Join(t.TempDir(), "registry.yaml")
-	content := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", folder, host)
-	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	registry := exec.Command(registryProgram(t), "serve", config)
-	if err := registry.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = registry.Process.Kill()
-		_ = registry.Wait() // it was killed
-	})
-	return host
-}
-
-// registryProgram is the file that the sandbox's registry runs.
-func registryProgram(t *testing.T) string {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(stateFolder(), "pids", "registry"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.Readlink("/proc/" + strings.Fields(string(content))[0] + "/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
+	return folder
 }
 
 // freeAddress is one of a host that nothing listens on.
@@ -372,7 +355,7 @@ func slowRegistry(t *testing.T, rate int) string {
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", registry)
+			far, err := net.Dial("tcp", cluster.Registry)
 			if err != nil {
 				near.Close()
 				continue

@@ -18,7 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"user-service/sandbox/project"
+	corev1 "k8s.io/api/core/v1"
+
+	"user-service/sandbox/internal/cluster"
 )
 
 // TestUsersInPostgreSQL runs the service on a real database: ten pods that begin at
@@ -60,8 +62,8 @@ func TestUsersInPostgreSQL(t *testing.T) {
 	working.Wait()
 	allAreThere(t, pods, append(emails, more...))
 	for _, pod := range s.pods(t) {
-		if pod.Restarts > 0 {
-			t.Errorf("pod %s was restarted %d times, for a fault that is not its own", pod.Name, pod.Restarts)
+		if restarts(pod) > 0 {
+			t.Errorf("pod %s was restarted %d times, for a fault that is not its own", pod.Name, restarts(pod))
 		}
 	}
 	t.Logf("the database crashed and back again: %d of 250 new users taken, %d turned away, none lost", len(more), refused)
@@ -76,7 +78,7 @@ func (s story) podAddresses(t *testing.T) []string {
 // readyBecome waits until so many pods are ready.
 func (s story) readyBecome(t *testing.T, count int) {
 	t.Helper()
-	_, took, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(project.Ready(pods)) == count })
+	_, took, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool { return len(readyPods(pods)) == count })
 	if err != nil {
 		t.Fatalf("%d ready pods: %v", count, err)
 	}
@@ -188,7 +190,7 @@ func newPostgres(t *testing.T, password string) *postgres {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	db := &postgres{programs: postgresPrograms(t), folder: folder, address: freeAddress(t, bridgeAddress(t)), password: password}
+	db := &postgres{programs: postgresPrograms(t), folder: folder, address: freeAddress(t, cluster.BridgeAddress), password: password}
 	// It does not run as root.
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
@@ -213,7 +215,7 @@ func newPostgres(t *testing.T, password string) *postgres {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hba.WriteString("host all all 10.244.0.0/16 scram-sha-256\n"); err != nil {
+	if _, err := hba.WriteString("host all all " + cluster.PodSubnet + " scram-sha-256\n"); err != nil {
 		t.Fatal(err)
 	}
 	if err := hba.Close(); err != nil {

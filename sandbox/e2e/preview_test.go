@@ -49,7 +49,7 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`")
 	})
 	t.Run("a cluster that does not answer", func(t *testing.T) {
-		nobody := story{s.With("KUBECONFIG=" + s.kubeconfigOfNobody(t))}
+		nobody := s.with("KUBECONFIG=" + s.kubeconfigOfNobody(t))
 		nobody.previewFails(t, `the cluster of kubernetes:context ("sandbox") does not answer`, "connection refused")
 	})
 	if after := s.generations(t); after != before {
@@ -83,10 +83,7 @@ var refusedEdits = []struct {
 // preview runs pulumi preview, which must succeed.
 func (s story) preview(t *testing.T) string {
 	t.Helper()
-	out, err := s.Pulumi(t.Context(), "preview", "--stack=dev")
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := s.pulumi(t, "preview", "--stack=dev")
 	return out
 }
 
@@ -94,7 +91,7 @@ func (s story) preview(t *testing.T) string {
 func (s story) previewFails(t *testing.T, wants ...string) {
 	t.Helper()
 	start := time.Now()
-	out, err := s.Pulumi(t.Context(), "preview", "--stack=dev")
+	out, err := s.tryPulumi(t.Context(), "preview", "--stack=dev")
 	if err == nil {
 		t.Errorf("the preview succeeds:\n%s", out)
 	}
@@ -110,7 +107,7 @@ func (s story) previewFails(t *testing.T, wants ...string) {
 // no network either, no home, no Docker engine and no program but git.
 func TestAPreviewWithNothingAtAll(t *testing.T) {
 	t.Parallel()
-	checkout := filepath.Dir(stateFolder())
+	checkout := sandbox(t).Checkout
 	folder := t.TempDir()
 	program := filepath.Join(folder, "preview")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./internal/preview")
@@ -139,10 +136,7 @@ func TestAPreviewWithNothingAtAll(t *testing.T) {
 		}
 	}
 	// What it writes is good for a cluster.
-	for _, stack := range []string{"dev", "prod"} {
-		apply := exec.CommandContext(t.Context(), "kubectl", "apply", "--dry-run=client", "--filename="+filepath.Join(folder, "manifests", stack+".yaml"))
-		if out, err := apply.CombinedOutput(); err != nil {
-			t.Errorf("kubectl does not take the manifests of %s: %v: %s", stack, err, out)
-		}
+	for stack, namespace := range map[string]string{"dev": "default", "prod": "prod"} {
+		ownStory(t).run(t, "kubectl", "--namespace="+namespace, "apply", "--dry-run=client", "--filename="+filepath.Join(folder, "manifests", stack+".yaml"))
 	}
 }

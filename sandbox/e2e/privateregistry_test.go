@@ -14,19 +14,18 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
-)
 
-// privateRegistry is the sandbox's second registry: it has TLS, and wants a login.
-const privateRegistry = "127.0.0.1:5443"
+	"user-service/sandbox/internal/cluster"
+)
 
 // TestAPrivateRegistry pushes to a registry that wants a login and pulls from it,
 // with the right login and with others.
 func TestAPrivateRegistry(t *testing.T) {
 	s := newStoryBesideOthers(t, "private")
 	password := privatePassword(t)
-	s.Image = privateRegistry + "/private/user-service"
+	s.Image = cluster.PrivateRegistry + "/private/user-service"
 	// The machine's own docker login is right all the time: it must not be used.
-	s = story{s.With("SSL_CERT_FILE="+filepath.Join(stateFolder(), "pki", "ca.crt"), "DOCKER_CONFIG="+dockerLogin(t, "robot", password))}
+	s = s.with("SSL_CERT_FILE="+sandbox(t).PKI("ca.crt"), "DOCKER_CONFIG="+dockerLogin(t, "robot", password))
 	if status := statusWithoutLogin(t); status != http.StatusUnauthorized {
 		t.Fatalf("the registry answers %d to one without a login", status)
 	}
@@ -40,8 +39,8 @@ func TestAPrivateRegistry(t *testing.T) {
 		name, user, password, want string
 	}{
 		{"no password", "robot", "", "registryPassword is missing, and registryUsername is there"},
-		{"a wrong password", "robot", "open-sesame", `registryUsername ("robot") and registryPassword are no login of ` + privateRegistry},
-		{"a wrong user", "rabot", password, `registryUsername ("rabot") and registryPassword are no login of ` + privateRegistry},
+		{"a wrong password", "robot", "open-sesame", `registryUsername ("robot") and registryPassword are no login of ` + cluster.PrivateRegistry},
+		{"a wrong user", "rabot", password, `registryUsername ("rabot") and registryPassword are no login of ` + cluster.PrivateRegistry},
 		{"no user", "", password, "registryUsername is missing, and registryPassword is there"},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
@@ -86,9 +85,7 @@ func (s story) setLogin(t *testing.T, user, password string) {
 		if setting[1] == "" {
 			args = []string{"config", "rm", "--stack=dev", setting[0]}
 		}
-		if _, err := s.Pulumi(t.Context(), args...); err != nil {
-			t.Fatal(err)
-		}
+		s.pulumi(t, args...)
 	}
 }
 
@@ -105,14 +102,14 @@ func (s story) pullSecret(t *testing.T) (uid, login string) {
 	return uid, string(content)
 }
 
-// privatePassword is that of the private registry's user robot.
+// privatePassword is that of the private registry's user.
 func privatePassword(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(stateFolder(), "private-registry.password"))
+	password, err := sandbox(t).PrivatePassword()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(content))
+	return password
 }
 
 // addRobot makes another user of the private registry, for the time of the test,
@@ -120,7 +117,7 @@ func privatePassword(t *testing.T) string {
 func addRobot(t *testing.T, name string) string {
 	t.Helper()
 	const password = "another-sesame"
-	file := filepath.Join(stateFolder(), "private-registry.htpasswd")
+	file := sandbox(t).Path("private-registry.htpasswd")
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +141,7 @@ func addRobot(t *testing.T, name string) string {
 func dockerLogin(t *testing.T, user, password string) string {
 	t.Helper()
 	folder := t.TempDir()
-	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, privateRegistry, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, cluster.PrivateRegistry, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 	if err := os.WriteFile(filepath.Join(folder, "config.json"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -154,14 +151,14 @@ func dockerLogin(t *testing.T, user, password string) string {
 // statusWithoutLogin is the private registry's answer to nobody.
 func statusWithoutLogin(t *testing.T) int {
 	t.Helper()
-	authority, err := os.ReadFile(filepath.Join(stateFolder(), "pki", "ca.crt"))
+	authority, err := os.ReadFile(sandbox(t).PKI("ca.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(authority)
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	response, err := client.Get("https://" + privateRegistry + "/v2/")
+	response, err := client.Get("https://" + cluster.PrivateRegistry + "/v2/")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,76 +7,106 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"user-service/sandbox/project"
+	corev1 "k8s.io/api/core/v1"
 )
 
-// mixedLoad is 304 requests a second: on connections that are kept, on new ones, and
-// slow ones of which eight are always in flight.
-var mixedLoad = []project.Attack{
-	{Path: "/users", Rate: 150, Connections: 16},
-	{Path: "/users", Rate: 150},
-	{Path: "/login", Login: true, Rate: 4, Slow: 2 * time.Second},
+// mixedLoad is 152 requests a second: on connections that are kept, on new ones, and
+// slow ones of which four are always in flight.
+var mixedLoad = []attack{
+	{Path: "/users", Rate: 75, Connections: 8},
+	{Path: "/users", Rate: 75},
+	{Path: "/login", Login: true, Rate: 2, Slow: 2 * time.Second},
 }
 
-// TestAReleaseNeverCostsARequest does to a fleet under load all that is done to
-// fleets in a day.
-func TestAReleaseNeverCostsARequest(t *testing.T) {
-	s := newStory(t, "release")
-	s.up(t)
-	s.startProbe(t)
-	all, lost := 0, 0
-	for _, disturbance := range []struct {
-		name string
-		do   func(*testing.T)
-		pods int // in the end
-	}{
-		{"five image rollouts in a row", func(t *testing.T) {
-			for i := range 5 {
-				s.release(t, i)
-			}
-		}, 3},
-		{"a rollout of settings", func(t *testing.T) { s.configure(t, "memoryLimit", "144Mi") }, 3},
-		{"replicas 3 to 10", func(t *testing.T) { s.configure(t, "replicas", "10") }, 10},
-		{"replicas 10 to 3", func(t *testing.T) { s.configure(t, "replicas", "3") }, 3},
-		{"every pod evicted", s.evictAll, 3},
-		{"the only pod evicted", func(t *testing.T) {
-			s.configure(t, "replicas", "1")
-			s.settled(t, 1)
-			s.evictAll(t)
-			s.settled(t, 1)
-			s.configure(t, "replicas", "3")
-		}, 3},
-		{"one pod deleted at a time", s.deleteEach, 3},
-	} {
-		t.Run(disturbance.name, func(t *testing.T) {
-			load := s.underLoad(t, func(t *testing.T) {
-				disturbance.do(t)
-				s.settled(t, disturbance.pods)
-			})
-			all, lost = all+load.Requests, lost+load.Failed
-			if load.Failed > 0 {
-				t.Errorf("of %d requests %d failed, over %s: %q", load.Requests, load.Failed, load.FailingFor, load.Errors)
-			}
-		})
-	}
-	t.Logf("%d of %d requests lost", lost, all)
+// disturbance is what happens to a service on some day.
+type disturbance struct {
+	name string
+	do   func(story, *testing.T)
+	pods int // in the end
+}
 
-	t.Run("a container killed with SIGKILL", func(t *testing.T) {
-		load := s.underLoad(t, s.killOne)
-		if load.FailingFor > 5*time.Second {
-			t.Errorf("requests failed for %s", load.FailingFor)
+// TestAReleaseNeverCostsARequest does to two services under load all that is done to
+// services in a day: what their owners do to the one, what happens to nodes to the
+// other.
+func TestAReleaseNeverCostsARequest(t *testing.T) {
+	t.Parallel()
+	busy.take(t)
+	var all, lost atomic.Int64
+	t.Run("two services", func(t *testing.T) {
+		for namespace, disturbances := range map[string][]disturbance{
+			"release": {
+				{"five image rollouts in a row", func(s story, t *testing.T) {
+					for i := range 5 {
+						s.release(t, i)
+					}
+				}, 3},
+				{"a rollout of settings", func(s story, t *testing.T) { s.configure(t, "memoryLimit", "144Mi") }, 3},
+				{"replicas 3 to 10", func(s story, t *testing.T) { s.configure(t, "replicas", "10") }, 10},
+				{"replicas 10 to 3", func(s story, t *testing.T) { s.configure(t, "replicas", "3") }, 3},
+			},
+			"eviction": {
+				{"every pod evicted", story.evictAll, 3},
+				{"the only pod evicted", func(s story, t *testing.T) {
+					s.configure(t, "replicas", "1")
+					s.settled(t, 1)
+					s.evictAll(t)
+					s.settled(t, 1)
+					s.configure(t, "replicas", "3")
+				}, 3},
+				{"one pod deleted at a time", story.deleteEach, 3},
+			},
+		} {
+			t.Run(namespace, func(t *testing.T) {
+				t.Parallel()
+				s := newStory(t, namespace)
+				s.up(t)
+				s.startProbe(t)
+				for _, d := range disturbances {
+					t.Run(d.name, func(t *testing.T) {
+						load := s.loseNone(t, d)
+						all.Add(int64(load.Requests))
+						lost.Add(int64(load.Failed))
+					})
+				}
+				if namespace == "eviction" {
+					t.Run("a container killed with SIGKILL", s.killedUnderLoad)
+				}
+			})
 		}
-		t.Logf("%d requests failed, for %.2f s: %q", load.Failed, load.FailingFor.Seconds(), load.Errors)
 	})
+	t.Logf("%d of %d requests lost", lost.Load(), all.Load())
+}
+
+// loseNone does something to a service under load, which must answer every request.
+func (s story) loseNone(t *testing.T, d disturbance) traffic {
+	t.Helper()
+	load := s.underLoad(t, func(t *testing.T) {
+		d.do(s, t)
+		s.settled(t, d.pods)
+	})
+	if load.Failed > 0 {
+		t.Errorf("of %d requests %d failed, over %s: %q", load.Requests, load.Failed, load.FailingFor, load.Errors)
+	}
+	return load
+}
+
+// killedUnderLoad kills what no drain can save: the requests in flight.
+func (s story) killedUnderLoad(t *testing.T) {
+	load := s.underLoad(t, s.killOne)
+	if load.FailingFor > 5*time.Second {
+		t.Errorf("requests failed for %s", load.FailingFor)
+	}
+	t.Logf("%d of %d requests failed, for %.2f s: %q", load.Failed, load.Requests, load.FailingFor.Seconds(), load.Errors)
 }
 
 // TestWithoutTheDrainRequestsAreLost proves that the test above can fail: it takes
 // the drain out of the pod and of the service.
 func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
-	s := newStory(t, "undrained")
+	s := newStoryBesideOthers(t, "undrained")
 	s.edit(t, "internal/stack/workload.go", "Seconds: pulumi.Int(preStopSeconds)", "Seconds: pulumi.Int(0)")
 	s.edit(t, "app/config.go", `"DRAIN_DELAY", 5*time.Second`, `"DRAIN_DELAY", 0`)
 	s.edit(t, "app/config.go", `"SHUTDOWN_TIMEOUT", writeTimeout`, `"SHUTDOWN_TIMEOUT", time.Millisecond`)
@@ -113,15 +143,15 @@ func (s story) configure(t *testing.T, key, value string) {
 // where the disruption budget says no, it asks again.
 func (s story) evictAll(t *testing.T) {
 	refused := 0
-	for _, pod := range project.Ready(s.pods(t)) {
+	for _, pod := range readyPods(s.pods(t)) {
 		eviction := filepath.Join(t.TempDir(), "eviction.json")
 		body := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod.Name, s.Namespace)
 		if err := os.WriteFile(eviction, []byte(body), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/eviction", s.Namespace, pod.Name)
-		_, _, err := s.WaitForPods(t.Context(), podDeadline, func([]project.Pod) bool {
-			out, err := s.Kubectl(t.Context(), "create", "--raw="+path, "--filename="+eviction)
+		_, _, err := s.waitForPods(t.Context(), podDeadline, func([]corev1.Pod) bool {
+			out, err := s.try(t.Context(), "kubectl", "create", "--raw="+path, "--filename="+eviction)
 			if err != nil && !strings.Contains(out, "disruption budget") {
 				t.Fatal(err)
 			}
@@ -139,10 +169,10 @@ func (s story) evictAll(t *testing.T) {
 
 // deleteEach deletes one pod after the other, each when there are three again.
 func (s story) deleteEach(t *testing.T) {
-	for _, pod := range project.Ready(s.pods(t)) {
+	for _, pod := range readyPods(s.pods(t)) {
 		s.kubectl(t, "delete", "pod", pod.Name, "--wait=false")
-		_, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool {
-			return len(project.Ready(pods)) == 3 && !slices.Contains(names(pods), pod.Name)
+		_, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool {
+			return len(readyPods(pods)) == 3 && !slices.Contains(names(pods), pod.Name)
 		})
 		if err != nil {
 			t.Fatalf("three pods without %s: %v", pod.Name, err)
@@ -158,9 +188,9 @@ func (s story) killOne(t *testing.T) {
 	if out, err := exec.Command("kill", "-KILL", pid).CombinedOutput(); err != nil {
 		t.Fatalf("kill %s: %v: %s", pid, err, out)
 	}
-	_, took, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool {
-		return slices.ContainsFunc(project.Ready(pods), func(p project.Pod) bool {
-			return p.Name == victim.Name && p.Restarts > victim.Restarts
+	_, took, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool {
+		return slices.ContainsFunc(readyPods(pods), func(p corev1.Pod) bool {
+			return p.Name == victim.Name && restarts(p) > restarts(victim)
 		})
 	})
 	if err != nil {
@@ -171,22 +201,19 @@ func (s story) killOne(t *testing.T) {
 
 // underLoad does something under the mixed load, prints how each part of the load
 // went, and returns the sum of them.
-func (s story) underLoad(t *testing.T, do func(*testing.T)) project.Load {
+func (s story) underLoad(t *testing.T, do func(*testing.T)) traffic {
 	t.Helper()
 	start := time.Now()
-	var stops []func() (project.Load, error)
+	var stops []func() traffic
 	for _, attack := range mixedLoad {
-		stops = append(stops, s.Start(t.Context(), 10*time.Minute, attack))
+		stops = append(stops, s.start(t, 10*time.Minute, attack))
 	}
-	s.allAnswer(t, len(project.Ready(s.pods(t))), 60)
+	s.allAnswer(t, len(readyPods(s.pods(t))), 60)
 	do(t)
 	took := time.Since(start)
-	var sum project.Load
+	var sum traffic
 	for i, stop := range stops {
-		load, err := stop()
-		if err != nil {
-			t.Fatal(err)
-		}
+		load := stop()
 		a := mixedLoad[i]
 		t.Logf("%6d requests to %s, %d a second, %d connections kept, sent in %s: %d failed, median %s, longest %s",
 			load.Requests, a.Path, a.Rate, a.Connections, a.Slow, load.Failed,

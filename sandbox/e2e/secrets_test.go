@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"user-service/sandbox/internal/cluster"
 )
 
 // TestNoSecretIsInSight gives a stack every kind of secret that there is, and looks
@@ -18,8 +20,8 @@ func TestNoSecretIsInSight(t *testing.T) {
 	s := newStoryBesideOthers(t, "secrets")
 	password := privatePassword(t)
 	db := newPostgres(t, "db-s3same-77")
-	s.Image = privateRegistry + "/secrets/user-service"
-	s = story{s.With("SSL_CERT_FILE=" + filepath.Join(stateFolder(), "pki", "ca.crt"))}
+	s.Image = cluster.PrivateRegistry + "/secrets/user-service"
+	s = s.with("SSL_CERT_FILE=" + sandbox(t).PKI("ca.crt"))
 	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "30"})
 	s.setEnv(t, map[string]string{"LOG_LEVEL": "debug"})
 	s.setLogin(t, "robot", password)
@@ -61,10 +63,7 @@ func (s story) sights(t *testing.T) map[string]string {
 		{"stack", "--stack=dev", "--show-urns"},
 		{"stack", "output", "--stack=dev", "--json"},
 	} {
-		out, err := s.Pulumi(t.Context(), args...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		out := s.pulumi(t, args...)
 		sights["pulumi "+strings.Join(args, " ")] = out
 	}
 	address := s.podAddresses(t)[0]
@@ -76,15 +75,12 @@ func (s story) sights(t *testing.T) map[string]string {
 	sights["the manifests"] = s.kubectl(t, "get", manifests, "--output=yaml", "--show-managed-fields")
 	sights["kubectl describe"] = s.kubectl(t, "describe", manifests)
 	for _, args := range [][]string{{"inspect"}, {"history", "--no-trunc"}} {
-		out, err := s.Run(t.Context(), "docker", append(args, s.Image+":v1.0")...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		out := s.run(t, "docker", append(args, s.Image+":v1.0")...)
 		sights["docker "+args[0]] = out
 	}
 	// The copy of the project, Pulumi's state beside it, and the daemons' logs.
 	addFiles(t, sights, filepath.Dir(s.Dir))
-	addFiles(t, sights, filepath.Join(stateFolder(), "logs"))
+	addFiles(t, sights, sandbox(t).Path("logs"))
 	return sights
 }
 

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"user-service/sandbox/project"
 )
 
 // TestSettingsReachTheContainer sets the container's environment, its secret part
@@ -43,7 +41,7 @@ func TestSettingsReachTheContainer(t *testing.T) {
 	} {
 		change.make()
 		t.Logf("another %s value: %.1f s", change.name, s.up(t).Seconds())
-		after := names(project.Ready(s.pods(t)))
+		after := names(readyPods(s.pods(t)))
 		if slices.ContainsFunc(after, func(name string) bool { return slices.Contains(before, name) }) {
 			t.Errorf("another %s value left pods as they were: %v, now %v", change.name, before, after)
 		}
@@ -53,9 +51,7 @@ func TestSettingsReachTheContainer(t *testing.T) {
 	if secrets := strings.Fields(s.kubectl(t, "get", "secrets", "--output=name")); len(secrets) != 1 {
 		t.Errorf("the Secrets are %v, want the newest alone", secrets)
 	}
-	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
-		t.Error(err)
-	}
+	s.staysAsDeclared(t)
 }
 
 // setEnv sets plain environment variables of stack dev.
@@ -74,16 +70,14 @@ func (s story) setPaths(t *testing.T, key string, values map[string]string, flag
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		args := append([]string{"config", "set", "--stack=dev", "--path"}, flags...)
-		if _, err := s.Pulumi(t.Context(), append(args, key+"."+name, values[name])...); err != nil {
-			t.Fatal(err)
-		}
+		s.pulumi(t, append(args, key+"."+name, values[name])...)
 	}
 }
 
 // environmentIs looks into the process of a pod.
 func (s story) environmentIs(t *testing.T, want map[string]string) {
 	t.Helper()
-	pod := project.Ready(s.pods(t))[0].Name
+	pod := readyPods(s.pods(t))[0].Name
 	content, err := os.ReadFile(filepath.Join("/proc", processOfPod(t, s, pod), "environ"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,11 +97,11 @@ func TestTheAPIServerTakesTheManifests(t *testing.T) {
 	s.kubectl(t, "create", "namespace", s.Namespace)
 	s.kubectl(t, "label", "namespace", s.Namespace, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
 	for _, stack := range []string{"dev", "prod"} {
-		manifests, err := os.ReadFile(filepath.Join(filepath.Dir(stateFolder()), "testdata", stack+".yaml"))
+		manifests, err := os.ReadFile(filepath.Join(sandbox(t).Checkout, "testdata", stack+".yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		create := s.Command(t.Context(), "kubectl", "apply", "--dry-run=server", "--validate=strict", "--filename=-")
+		create := s.command(t.Context(), "kubectl", "apply", "--dry-run=server", "--validate=strict", "--filename=-")
 		create.Stdin = strings.NewReader(regexp.MustCompile(`namespace: (default|prod)`).ReplaceAllString(string(manifests), "namespace: "+s.Namespace))
 		out, err := create.CombinedOutput()
 		if err != nil || strings.Contains(string(out), "Warning") {

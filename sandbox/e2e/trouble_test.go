@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"user-service/sandbox/project"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // TestTheNextUpMendsWhatWasDone does to a fleet what happens to fleets, and runs
@@ -61,9 +61,7 @@ func TestTheNextUpMendsWhatWasDone(t *testing.T) {
 			} else {
 				t.Logf("mended in %.1f s, never fewer than %d ready", took.Seconds(), seen)
 			}
-			if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
-				t.Error(err)
-			}
+			s.staysAsDeclared(t)
 		})
 	}
 }
@@ -79,13 +77,12 @@ func (s story) declared(t *testing.T) string {
 // autoscaler would start it.
 func TestAStoppedFleetStartsAgain(t *testing.T) {
 	t.Parallel()
-	metrics.Lock()
-	defer metrics.Unlock()
+	metrics.take(t)
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
 	s.up(t)
 	s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=0")
-	if _, _, err := s.WaitForPods(t.Context(), podDeadline, func(pods []project.Pod) bool { return len(pods) == 0 }); err != nil {
+	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool { return len(pods) == 0 }); err != nil {
 		t.Fatal(err)
 	}
 	const want = "someone has scaled the Deployment to 0: start it again with `pulumi up --refresh`"
@@ -95,7 +92,5 @@ func TestAStoppedFleetStartsAgain(t *testing.T) {
 	took := s.up(t, "--refresh")
 	s.settled(t, 2)
 	t.Logf("started in %.1f s", took.Seconds())
-	if _, err := s.Pulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
-		t.Error(err)
-	}
+	s.staysAsDeclared(t)
 }

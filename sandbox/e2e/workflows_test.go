@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
-
-	"user-service/sandbox/project"
 )
 
 // workflow is what the tests look at, of one in .github/workflows.
@@ -32,7 +30,7 @@ type step struct {
 
 func workflows(t *testing.T) map[string]workflow {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(filepath.Dir(stateFolder()), ".github", "workflows", "*.yml"))
+	files, err := filepath.Glob(filepath.Join(sandbox(t).Checkout, ".github", "workflows", "*.yml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no workflows (%v)", err)
 	}
@@ -68,7 +66,7 @@ func TestWorkflowsHaveFewRightsAndCancelNoUp(t *testing.T) {
 
 func TestWorkflowsRunPinnedActions(t *testing.T) {
 	t.Parallel()
-	github := filepath.Join(filepath.Dir(stateFolder()), ".github")
+	github := filepath.Join(sandbox(t).Checkout, ".github")
 	files, err := filepath.Glob(filepath.Join(github, "*", "*", "action.yml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no actions (%v)", err)
@@ -84,7 +82,7 @@ func TestWorkflowsRunPinnedActions(t *testing.T) {
 			steps = append(steps, job.Steps...)
 		}
 	}
-	goMod, err := os.ReadFile(filepath.Join(filepath.Dir(stateFolder()), "sandbox/parts/pulumi/go.mod"))
+	goMod, err := os.ReadFile(filepath.Join(sandbox(t).Checkout, "sandbox/parts/go.mod"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,12 +146,12 @@ func TestTheWorkflowsRunTheseCommands(t *testing.T) {
 // when it is merged, its release.
 func TestTheWorkflowsStepsRun(t *testing.T) {
 	s := newStoryBesideOthers(t, "workflows")
-	kubeconfig, err := os.ReadFile(os.Getenv("KUBECONFIG"))
+	kubeconfig, err := os.ReadFile(sandbox(t).Kubeconfig())
 	if err != nil {
 		t.Fatal(err)
 	}
 	temp := t.TempDir()
-	runner := s.With("KUBECONFIG=/nowhere", "KUBECONFIG_CONTENT="+string(kubeconfig), "TMPDIR="+temp, "RUNNER_TEMP="+temp, "BASE=HEAD", "STACK=dev")
+	runner := s.with("KUBECONFIG=/nowhere", "KUBECONFIG_CONTENT="+string(kubeconfig), "TMPDIR="+temp, "RUNNER_TEMP="+temp, "BASE=HEAD", "STACK=dev")
 	// The other stack's state is elsewhere.
 	if err := os.Remove(filepath.Join(s.Dir, "Pulumi.prod.yaml")); err != nil {
 		t.Fatal(err)
@@ -178,14 +176,10 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		}
 	})
 	t.Run("a preview", func(t *testing.T) {
-		if _, err := s.Run(t.Context(), ".build/preview", "-out", "testdata"); err != nil {
-			t.Fatal(err)
-		}
+		s.run(t, ".build/preview", "-out", "testdata")
 		s.commit(t, "golden files")
 		s.set(t, map[string]string{"replicas": "4"})
-		if _, err := s.Run(t.Context(), ".build/preview", "-out", "testdata"); err != nil {
-			t.Fatal(err)
-		}
+		s.run(t, ".build/preview", "-out", "testdata")
 		comment := s.step(t, runner, temp, previewStep, 0)
 		for _, text := range []string{"scales: 2 pods → 4 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
 			if !strings.Contains(comment, text) {
@@ -195,10 +189,10 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		t.Logf("the comment has %d bytes", len(comment))
 	})
 	t.Run("a release", func(t *testing.T) {
-		if out, err := runner.Run(t.Context(), "bash", "-c", upStep); err != nil {
+		if out, err := runner.try(t.Context(), "bash", "-c", upStep); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		if ready := project.Ready(s.pods(t)); len(ready) != 4 {
+		if ready := readyPods(s.pods(t)); len(ready) != 4 {
 			t.Errorf("%d pods are ready after up, want 4", len(ready))
 		}
 	})
@@ -209,9 +203,9 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 
 // step runs a command of a workflow, which must exit with a status, and returns
 // the comment that it wrote.
-func (s story) step(t *testing.T, runner *project.Project, temp, command string, status int) string {
+func (s story) step(t *testing.T, runner story, temp, command string, status int) string {
 	t.Helper()
-	step := runner.Command(t.Context(), "bash", "-c", command)
+	step := runner.command(t.Context(), "bash", "-c", command)
 	out, err := step.CombinedOutput()
 	if got := step.ProcessState.ExitCode(); got != status {
 		t.Errorf("%s exits with %d, want %d (%v):\n%s", command, got, status, err, out)
@@ -221,12 +215,4 @@ func (s story) step(t *testing.T, runner *project.Project, temp, command string,
 		t.Fatal(err)
 	}
 	return string(comment)
-}
-
-// commit commits all that the copy of the project has.
-func (s story) commit(t *testing.T, message string) {
-	t.Helper()
-	if err := s.Commit(t.Context(), message); err != nil {
-		t.Fatal(err)
-	}
 }

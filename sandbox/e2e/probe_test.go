@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"user-service/sandbox/internal/cluster"
+)
+
+const probeImage = cluster.Registry + "/probe"
+
+// buildProbe builds the probe and pushes its image, once for all tests.
+var buildProbe = sync.OnceValues(func() (program string, err error) {
+	s, err := cluster.Find()
+	if err != nil {
+		return "", err
+	}
+	program = s.Path("probe")
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "./probe").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the probe: %w: %s", err, out)
+	}
+	return program, cluster.PushProgram(context.Background(), probeImage, program)
+})
+
+// probe is the program that asks the service, for use on the node.
+func (s story) probe(t testing.TB) string {
+	t.Helper()
+	program, err := buildProbe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// startProbe runs the probe as a pod beside the service, so that requests come from
+// inside the cluster. It is one that a namespace takes which enforces the Pod Security
+// Standard "restricted".
+func (s story) startProbe(t testing.TB) {
+	t.Helper()
+	s.probe(t)
+	yes, no, second := true, false, int64(1)
+	_, err := s.cluster.CoreV1().Pods(s.Namespace).Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "probe"},
+		Spec: corev1.PodSpec{
+			TerminationGracePeriodSeconds: &second,
+			AutomountServiceAccountToken:  &no,
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot:   &yes,
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name: "probe", Image: probeImage, ImagePullPolicy: corev1.PullAlways, Args: []string{"wait"},
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: &no,
+					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+			}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(t, "wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+}
+
+// answers is what a number of requests saw.
+type answers struct {
+	Statuses map[int]int    // status code → answers
+	Pods     map[string]int // pod → answers
+	Errors   []string
+	Body     string // the last answer's
+}
+
+// ask sends requests to a URL from the probe, each on a connection of its own.
+func (s story) ask(t testing.TB, url string, count int) (seen answers) {
+	t.Helper()
+	if err := s.execProbe(t.Context(), &seen, "ask", fmt.Sprintf("-count=%d", count), url); err != nil {
+		t.Fatal(err)
+	}
+	return seen
+}
+
+// attack is one kind of load on the service.
+type attack struct {
+	Path        string
+	Login       bool          // POST a right password, instead of GET
+	Rate        int           // requests a second, however slowly they are answered
+	Connections int           // that the requests take turns on; 0 for a new one each
+	Slow        time.Duration // how long a login takes to be sent
+}
+
+// traffic is how an attack went, in vegeta's terms and two more.
+type traffic struct {
+	Requests    int
+	Rate        float64        // requests a second
+	Success     float64        // 0 to 1
+	StatusCodes map[string]int `json:"status_codes"`
+	Errors      []string
+	Latencies   struct {
+		P50 time.Duration `json:"50th"`
+		P99 time.Duration `json:"99th"`
+		Max time.Duration
+	}
+	Failed     int           // requests without an answer below 400
+	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
+}
+
+// start begins an attack, for at most the time given. The function it returns ends
+// it, and every other of the story, and tells how it went; it must be called.
+func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() traffic) {
+	t.Helper()
+	var seen traffic
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.execProbe(t.Context(), &seen, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
+			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
+			"http://user-service"+a.Path)
+	}()
+	return func() traffic {
+		t.Helper()
+		s.kubectl(t, "exec", "probe", "--", "/probe", "stop")
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		return seen
+	}
+}
+
+// login logs in to the service at a constant rate, each time on a new connection,
+// so that new pods get their share at once.
+func (s story) login(t testing.TB, rate int, most time.Duration) (stop func() traffic) {
+	t.Helper()
+	return s.start(t, most, attack{Path: "/login", Login: true, Rate: rate})
+}
+
+// execProbe runs a command in the probe's pod and decodes the JSON it prints.
+func (s story) execProbe(ctx context.Context, result any, args ...string) error {
+	out, err := s.try(ctx, "kubectl", append([]string{"--namespace=" + s.Namespace, "exec", "probe", "--", "/probe"}, args...)...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(out), result); err != nil {
+		return fmt.Errorf("read the probe's answer %q: %w", out, err)
+	}
+	return nil
+}

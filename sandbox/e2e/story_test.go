@@ -1,0 +1,371 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"user-service/sandbox/internal/cluster"
+)
+
+// podDeadline is how long pods may take to come and go: the drain, at most 30
+// seconds, is the longest part of it.
+const podDeadline = 2 * time.Minute
+
+// story is a copy of the project on the sandbox, with a Pulumi state and a namespace
+// of its own, so that nothing touches what the user deployed. It is driven as its
+// user drives it, by the real pulumi and kubectl.
+type story struct {
+	Dir       string
+	Namespace string
+	Image     string // its repository
+
+	env     []string
+	cluster kubernetes.Interface
+}
+
+// files are what a user has of the program, linked; tests and sandbox stay behind.
+var files = []string{".build/program", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"}
+
+// ownStory is the user's own project, with what its stack dev deployed.
+func ownStory(t testing.TB) story {
+	t.Helper()
+	s := sandbox(t)
+	if s.PID("kube-apiserver") == 0 {
+		t.Fatal("the sandbox is not up: run `make up` first")
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1                                            // no limit: tests look often
+	config.ContentType = "application/vnd.kubernetes.protobuf" // which costs less than JSON
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return story{Dir: s.Checkout, Namespace: "default", env: s.Environ(t.Context()), cluster: client}
+}
+
+// newStory makes one with a new stack dev, and a namespace that goes with the test.
+func newStory(t testing.TB, namespace string) story {
+	t.Helper()
+	s := ownStory(t)
+	state, copied := t.TempDir(), t.TempDir()
+	s.run(t, "cp", slices.Concat([]string{"--archive", "--parents"}, files, []string{copied})...)
+	s.Dir = copied
+	s.Namespace = namespace
+	s.Image = cluster.Registry + "/" + namespace + "/user-service"
+	s = s.with("PULUMI_BACKEND_URL=file://" + state)
+	s.pulumi(t, "stack", "init", "dev")
+	s.set(t, map[string]string{"namespace": namespace, "image": s.Image})
+	t.Cleanup(func() { s.removeNamespace(t) })
+	return s
+}
+
+// turn is something that only so many tests may have at a time.
+type turn chan struct{}
+
+var (
+	// busy is most of the machine's CPU.
+	busy = make(turn, 1)
+	// metrics are the cluster's one source of them: some tests take it away, and
+	// others need it.
+	metrics = make(turn, 1)
+	// beside is room for a test that mostly waits.
+	beside = make(turn, 3)
+)
+
+// take waits for the test's turn, which ends with the test.
+func (turn turn) take(t testing.TB) {
+	t.Helper()
+	turn <- struct{}{}
+	t.Cleanup(func() { <-turn })
+}
+
+// newStoryBesideOthers makes one of a test that mostly waits: its pods leave others
+// room on the node.
+func newStoryBesideOthers(t *testing.T, namespace string) story {
+	t.Helper()
+	t.Parallel()
+	beside.take(t)
+	s := newStory(t, namespace)
+	s.set(t, map[string]string{"cpuRequest": "10m"})
+	return s
+}
+
+// with is the story with other environment variables.
+func (s story) with(env ...string) story {
+	s.env = append(slices.Clone(s.env), env...)
+	return s
+}
+
+// command is any command in the copy.
+func (s story) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	// The sandbox's programs are on the story's PATH, not on this process's.
+	cmd := exec.CommandContext(ctx, "env", append([]string{program}, args...)...)
+	cmd.Dir, cmd.Env = s.Dir, s.env
+	return cmd
+}
+
+// try runs any command in the copy and returns all that it printed.
+func (s story) try(ctx context.Context, program string, args ...string) (string, error) {
+	out, err := s.command(ctx, program, args...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// run runs any command in the copy, which must succeed, and returns what it printed.
+func (s story) run(t testing.TB, program string, args ...string) string {
+	t.Helper()
+	out, err := s.try(t.Context(), program, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tryPulumi runs a pulumi command and returns all that it printed.
+func (s story) tryPulumi(ctx context.Context, args ...string) (string, error) {
+	return s.try(ctx, "pulumi", append(args, "--non-interactive", "--color=never")...)
+}
+
+// pulumi is tryPulumi for a command that must succeed.
+func (s story) pulumi(t testing.TB, args ...string) string {
+	t.Helper()
+	return s.run(t, "pulumi", append(args, "--non-interactive", "--color=never")...)
+}
+
+// kubectl runs a kubectl command in the story's namespace, which must succeed.
+func (s story) kubectl(t testing.TB, args ...string) string {
+	t.Helper()
+	return s.run(t, "kubectl", append([]string{"--namespace=" + s.Namespace}, args...)...)
+}
+
+// tryUp runs pulumi up, as its user does with a preview first, and returns what it
+// printed.
+func (s story) tryUp(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	return s.tryPulumi(t.Context(), append([]string{"up", "--stack=dev", "--yes"}, args...)...)
+}
+
+// up is tryUp for one that must succeed, and tells how long it took.
+func (s story) up(t testing.TB, args ...string) time.Duration {
+	t.Helper()
+	start := time.Now()
+	if _, err := s.tryUp(t, args...); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// staysAsDeclared looks at the cluster and expects nothing to change.
+func (s story) staysAsDeclared(t testing.TB) {
+	t.Helper()
+	if _, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
+		t.Error(err)
+	}
+}
+
+// set sets keys of stack dev's configuration.
+func (s story) set(t testing.TB, settings map[string]string) {
+	t.Helper()
+	if len(settings) == 0 {
+		return
+	}
+	args := []string{"config", "set-all", "--stack=dev", "--non-interactive"}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "--plaintext", key+"="+settings[key])
+	}
+	// Also in a test's clean-up, when its context has ended.
+	if _, err := s.try(context.WithoutCancel(t.Context()), "pulumi", args...); err != nil {
+		t.Error(err)
+	}
+}
+
+// image is what the stack says that it runs.
+func (s story) image(t testing.TB) string {
+	t.Helper()
+	return strings.TrimSpace(s.pulumi(t, "stack", "output", "--stack=dev", "image"))
+}
+
+// commit commits all that the copy has, and makes it a checkout first.
+func (s story) commit(t testing.TB, message string) {
+	t.Helper()
+	s.sh(t, "git init --quiet && git add --all && git -c user.name=me -c user.email=me@example.com commit --quiet --message='"+message+"'")
+}
+
+// pods returns the service's, those on their way out included; there must be some.
+func (s story) pods(t testing.TB) []corev1.Pod {
+	t.Helper()
+	pods, err := s.tryPods(t.Context())
+	if err == nil && len(pods) == 0 {
+		err = errors.New("there are no pods")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pods
+}
+
+func (s story) tryPods(ctx context.Context) ([]corev1.Pod, error) {
+	list, err := s.cluster.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=user-service"})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// readyPods keeps the pods that serve and stay.
+func readyPods(pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		return pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+	})
+}
+
+// waitForPods waits until the pods are as good says, and returns them and how long
+// it took. The error tells what was seen last.
+func (s story) waitForPods(ctx context.Context, timeout time.Duration, good func([]corev1.Pod) bool) (pods []corev1.Pod, took time.Duration, err error) {
+	start := time.Now()
+	err = cluster.Poll(ctx, "pods", timeout, func(ctx context.Context) error {
+		if pods, err = s.tryPods(ctx); err != nil || good(pods) {
+			return err
+		}
+		return fmt.Errorf("%d pods: %s", len(pods), describe(pods))
+	})
+	return pods, time.Since(start), err
+}
+
+// describe tells of each pod what a test may wait for.
+func describe(pods []corev1.Pod) string {
+	var all []string
+	for _, pod := range pods {
+		state := "not ready"
+		if len(readyPods([]corev1.Pod{pod})) > 0 {
+			state = "ready"
+		} else if pod.DeletionTimestamp != nil {
+			state = "terminating"
+		}
+		all = append(all, fmt.Sprintf("%s %s, %s, %d restarts", pod.Name, pod.Status.Phase, state, restarts(pod)))
+	}
+	return strings.Join(all, "; ")
+}
+
+// restarts counts those of all of a pod's containers.
+func restarts(pod corev1.Pod) (count int) {
+	for _, status := range pod.Status.ContainerStatuses {
+		count += int(status.RestartCount)
+	}
+	return count
+}
+
+// sh runs a line of shell in the project.
+func (s story) sh(t testing.TB, line string) {
+	t.Helper()
+	s.run(t, "sh", "-c", line)
+}
+
+// editSource rewrites the service's list of users.
+func (s story) editSource(t testing.TB, edit func(string) string) {
+	t.Helper()
+	s.rewrite(t, "app/users.json", edit)
+}
+
+// edit replaces a text, which must be there, in a file of the project.
+func (s story) edit(t testing.TB, name, old, new string) {
+	t.Helper()
+	s.rewrite(t, name, func(content string) string {
+		if !strings.Contains(content, old) {
+			t.Fatalf("%s has no %q", name, old)
+		}
+		return strings.Replace(content, old, new, 1)
+	})
+}
+
+// rewrite writes a file of the project anew.
+func (s story) rewrite(t testing.TB, name string, edit func(string) string) {
+	t.Helper()
+	file := filepath.Join(s.Dir, name)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(edit(string(content))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// generations tells how often each declared object's spec has changed.
+func (s story) generations(t testing.TB) string {
+	t.Helper()
+	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers,services", "--output",
+		`jsonpath={range .items[*]}{.kind} {.metadata.uid} {.metadata.generation} {.spec.replicas}; {end}`)
+}
+
+// settled waits until as many pods are ready and none is on its way out.
+func (s story) settled(t testing.TB, count int) {
+	t.Helper()
+	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool {
+		return len(pods) == count && len(readyPods(pods)) == count
+	}); err != nil {
+		t.Fatalf("%d ready pods and no others: %v", count, err)
+	}
+}
+
+// allAnswer asks the service, without one failure, until each of its pods has
+// answered: kube-proxy learns of a pod a moment after it is ready.
+func (s story) allAnswer(t testing.TB, pods, requests int) {
+	t.Helper()
+	start := time.Now()
+	for {
+		answer := s.ask(t, "http://user-service/users", requests)
+		if answer.Statuses[http.StatusOK] != requests {
+			t.Fatalf("%d requests: statuses %v, errors %q; want all 200", requests, answer.Statuses, answer.Errors)
+		}
+		if len(answer.Pods) == pods {
+			t.Logf("%d requests, %.1f s after the pods were ready, answers per pod: %v", requests, time.Since(start).Seconds(), answer.Pods)
+			return
+		}
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("%d requests, 30 s after the pods were ready, were answered by %v, want %d pods", requests, answer.Pods, pods)
+		}
+	}
+}
+
+func names(pods []corev1.Pod) []string {
+	var all []string
+	for _, pod := range pods {
+		all = append(all, pod.Name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// write writes a file, at a path from the copy's folder.
+func (s story) write(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.Dir, path), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,199 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// daemon is a long-running program of the sandbox: how it is started, and how it
+// shows that it serves.
+type daemon struct {
+	name    string
+	program string // a path, or a name to look for in PATH
+	args    []string
+	files   map[string]string // path → content, written before the start
+	listens []string          // host:port, checked to be free before the start
+	serves  func(context.Context) error
+}
+
+// command names what a running daemon was started as: a changed flag or a
+// rebuilt program means a restart.
+func (d daemon) command() string {
+	program, err := exec.LookPath(d.program)
+	if err != nil {
+		program = d.program // to start it will fail, and say why
+	}
+	return checksum(append([]string{program, fileIdentity(program), fmt.Sprint(d.files)}, d.args...)...)
+}
+
+func (s Sandbox) pidFile(name string) string { return s.Path("pids", name) }
+func (s Sandbox) logFile(name string) string { return s.Path("logs", name+".log") }
+
+// run makes sure that d runs and serves: it leaves a healthy one alone, restarts
+// one that is gone, hung or started differently, and waits until it answers.
+func (s Sandbox) run(ctx context.Context, d daemon) error {
+	for path, content := range d.files {
+		if err := writeFile(path, content); err != nil {
+			return err
+		}
+	}
+	if pid, command := s.running(d.name); pid != 0 {
+		probe, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if command == d.command() && d.serves(probe) == nil {
+			return nil
+		}
+		if err := s.stop(ctx, d.name); err != nil {
+			return err
+		}
+	}
+	if err := Poll(ctx, "ports", 5*time.Second, func(context.Context) error { return d.checkPorts() }); err != nil {
+		return err
+	}
+	exited, err := s.start(d)
+	if err != nil {
+		return err
+	}
+	return Poll(ctx, d.name+" to serve", time.Minute, func(ctx context.Context) error {
+		select {
+		case err := <-exited:
+			return permanentError{fmt.Errorf("it ended (%w); the end of %s:\n%s", err, s.logFile(d.name), s.logTail(d.name))}
+		default:
+			return d.serves(ctx)
+		}
+	})
+}
+
+// checkPorts fails unless all that d listens on is free.
+func (d daemon) checkPorts() error {
+	for _, address := range d.listens {
+		if err := checkPort(address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start launches d in a session of its own, so that it outlives this program,
+// and returns a channel that tells should it end while this program still runs.
+func (s Sandbox) start(d daemon) (<-chan error, error) {
+	if err := os.MkdirAll(s.Path("logs"), 0o700); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(s.logFile(d.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(d.program, d.args...)
+	cmd.Dir = s.state
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", d.name, err)
+	}
+	exited := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		if err == nil {
+			err = fmt.Errorf("exit status 0")
+		}
+		exited <- err
+	}()
+	if err := joinCgroup(cmd.Process.Pid); err != nil {
+		_ = cmd.Process.Kill() // nothing would find it again
+		return nil, fmt.Errorf("start %s: %w", d.name, err)
+	}
+	identity := fmt.Sprintf("%d %s %s\n", cmd.Process.Pid, startTime(cmd.Process.Pid), d.command())
+	return exited, writeFile(s.pidFile(d.name), identity)
+}
+
+// PID is the process of a daemon, or zero when it does not run.
+func (s Sandbox) PID(daemon string) int {
+	pid, _ := s.running(daemon)
+	return pid
+}
+
+// running returns the daemon's process and the command it was started as, or zero. A process counts as the daemon only if it also began when the daemon
+// did: process ids are used again.
+func (s Sandbox) running(name string) (pid int, command string) {
+	content, err := os.ReadFile(s.pidFile(name))
+	if err != nil {
+		return 0, ""
+	}
+	fields := strings.Fields(string(content))
+	if len(fields) != 3 {
+		return 0, ""
+	}
+	pid, err = strconv.Atoi(fields[0])
+	if err != nil || startTime(pid) != fields[1] {
+		return 0, ""
+	}
+	return pid, fields[2]
+}
+
+// stop ends a daemon: first asked, after ten seconds killed.
+func (s Sandbox) stop(ctx context.Context, name string) error {
+	pid := s.PID(name)
+	if pid == 0 {
+		return nil
+	}
+	gone := func(context.Context) error {
+		if s.PID(name) != 0 {
+			return fmt.Errorf("process %d still runs", pid)
+		}
+		return nil
+	}
+	_ = syscall.Kill(pid, syscall.SIGTERM) // an error means that it is gone
+	if Poll(ctx, name+" to end", 10*time.Second, gone) == nil {
+		return nil
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	return Poll(ctx, name+" to be killed", 10*time.Second, gone)
+}
+
+// startTime is when a process began, in clock ticks since boot (field 22 of
+// /proc/PID/stat); empty when there is no such process, or only its zombie.
+func startTime(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	// The second field, the name, is in parentheses and may hold anything.
+	_, rest, found := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if !found || len(fields) < 20 || fields[0] == "Z" {
+		return ""
+	}
+	return fields[19]
+}
+
+func (s Sandbox) logTail(name string) string {
+	content, err := os.ReadFile(s.logFile(name))
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(content), 8)
+}
+
+// command runs a program to its end and returns what it printed; its own words
+// are part of the error.
+func command(ctx context.Context, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	return output(cmd)
+}
+
+func output(cmd *exec.Cmd) (string, error) {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lastLines(string(out), 8))
+	}
+	return string(out), nil
+}

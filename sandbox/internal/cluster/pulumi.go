@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// stacks are those that the project ships; the last made is the one selected.
+var stacks = []string{"prod", "dev"}
+
+// Environment is what makes the ordinary pulumi, kubectl and docker commands work
+// on the sandbox.
+func (s Sandbox) Environment(ctx context.Context) [][2]string {
+	engine, _ := s.engineHost(ctx)
+	return [][2]string{
+		{"PATH", s.Path("bin") + ":" + os.Getenv("PATH")},
+		{"KUBECONFIG", s.Kubeconfig()},
+		{"DOCKER_HOST", engine},
+		{"PULUMI_HOME", s.Path("pulumi")},
+		{"PULUMI_BACKEND_URL", "file://" + s.Path("pulumi-state")},
+		// It protects the sandbox's state, which is worth nothing outside of it.
+		{"PULUMI_CONFIG_PASSPHRASE", "sandbox"},
+		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
+		// As the sandbox's parts, so that what they share is compiled once.
+		{"CGO_ENABLED", "0"},
+		{"GOFLAGS", strings.TrimSpace(strings.ReplaceAll(os.Getenv("GOFLAGS"), goFlags, "") + " " + goFlags)},
+		// The plugins are installed; those on PATH would be used with a warning each.
+		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"},
+	}
+}
+
+// PrintEnv prints the environment as commands for a POSIX shell.
+func (s Sandbox) PrintEnv(ctx context.Context) error {
+	if s.PID("kube-apiserver") == 0 {
+		return errors.New("the sandbox is not up: run `make up` first")
+	}
+	for _, variable := range s.Environment(ctx) {
+		fmt.Printf("export %s='%s'\n", variable[0], strings.ReplaceAll(variable[1], "'", `'\''`))
+	}
+	return nil
+}
+
+// Environ is the environment of this process with that of the sandbox.
+func (s Sandbox) Environ(ctx context.Context) []string {
+	environ := os.Environ()
+	for _, variable := range s.Environment(ctx) {
+		environ = append(environ, variable[0]+"="+variable[1])
+	}
+	return environ
+}
+
+func (s Sandbox) pulumi(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.bin("pulumi"), args...)
+	cmd.Dir = s.Checkout
+	cmd.Env = s.Environ(ctx)
+	// Ctrl-C reaches pulumi itself, which then ends in good order.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	return cmd
+}
+
+// languageHost stands where Pulumi looks for its language host. The host of this
+// version takes as a flag what newer ones read in Pulumi.yaml themselves.
+const languageHost = `#!/bin/sh
+exec "$(dirname "$0")/pulumi-language-go-host" -buildTarget "$(sed -n 's/^ *buildTarget: *//p' Pulumi.yaml)" "$@"
+`
+
+// preparePulumi installs the plugins into the sandbox's own Pulumi home, where
+// Pulumi looks before it downloads one, and makes the two stacks.
+func (s Sandbox) preparePulumi(ctx context.Context) (string, error) {
+	if err := os.MkdirAll(s.Path("pulumi-state"), 0o700); err != nil {
+		return "", err
+	}
+	if err := writeFile(s.bin("pulumi-language-go"), languageHost); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(s.bin("pulumi-language-go"), 0o700); err != nil {
+		return "", err
+	}
+	for plugin, sdk := range plugins {
+		if err := s.installPlugin(ctx, plugin, sdk); err != nil {
+			return "", err
+		}
+	}
+	for _, stack := range stacks {
+		if _, err := output(s.pulumi(ctx, "stack", "select", "--create", stack)); err != nil {
+			return "", err
+		}
+	}
+	return "stacks dev and prod", nil
+}
+
+// installPlugin installs a plugin that the sandbox built, in the version that the
+// program's SDK asks for, unless that very build is installed.
+func (s Sandbox) installPlugin(ctx context.Context, plugin, sdk string) error {
+	version, err := requiredVersion(sdk, filepath.Join(s.Checkout, "go.mod"))
+	if err != nil {
+		return err
+	}
+	program := s.bin("pulumi-resource-" + plugin)
+	marker := s.Path("pulumi", "installed-"+plugin)
+	if installed, err := os.ReadFile(marker); err == nil && string(installed) == fileIdentity(program) {
+		return nil
+	}
+	// Pulumi writes the versions of its plugins without the v.
+	if _, err := output(s.pulumi(ctx, "plugin", "install", "resource", plugin, strings.TrimPrefix(version, "v"),
+		"--file", program, "--reinstall")); err != nil {
+		return err
+	}
+	return writeFile(marker, fileIdentity(program))
+}
+
+func (s Sandbox) stackFile(stack string) string {
+	return filepath.Join(s.Checkout, "Pulumi."+stack+".yaml")
+}
+
+// salt is what Pulumi writes into a stack's file to encrypt secrets with the sandbox's
+// passphrase.
+var salt = regexp.MustCompile(`(?m)^encryptionsalt:.*\n?`)
+
+// removeSalt takes it out: left in, it would ask everyone for that passphrase who
+// deploys the stack elsewhere. A file with secrets keeps it: they could not be read
+// without.
+func (s Sandbox) removeSalt(stack string) error {
+	content, err := os.ReadFile(s.stackFile(stack))
+	if errors.Is(err, os.ErrNotExist) || bytes.Contains(content, []byte("secure:")) || !salt.Match(content) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.stackFile(stack), salt.ReplaceAll(content, nil), 0o644)
+}

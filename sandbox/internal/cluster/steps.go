@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// step is a piece of work that is reported in one line: its name, its outcome in
+// a few words, its time.
+type step struct {
+	name string
+	work func(context.Context) (outcome string, err error)
+}
+
+// runSteps runs steps one after the other, up to the first that fails. A long
+// one shows every half minute that it is still at work.
+func runSteps(ctx context.Context, steps ...step) error {
+	for _, s := range steps {
+		start := time.Now()
+		ticker := time.NewTicker(30 * time.Second)
+		working, ended := context.WithCancel(ctx)
+		go func() {
+			for working.Err() == nil {
+				select {
+				case <-working.Done():
+				case <-ticker.C:
+					fmt.Fprintf(os.Stderr, "  %-20s … %s\n", s.name, time.Since(start).Round(time.Second))
+				}
+			}
+		}()
+		outcome, err := s.work(ctx)
+		ended()
+		ticker.Stop()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Fprintf(os.Stderr, "  %-20s %-44s %6.1fs\n", s.name, outcome, time.Since(start).Seconds())
+	}
+	return nil
+}
+
+// runBeside runs lists of steps beside each other. The first error ends them all.
+func runBeside(ctx context.Context, lists ...[]step) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, steps := range lists {
+		group.Go(func() error { return runSteps(ctx, steps...) })
+	}
+	return group.Wait()
+}
+
+// permanentError is one that no waiting changes.
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// Poll asks check ten times a second until it returns nil; past the deadline the
+// error says what was waited for and what was seen last.
+func Poll(ctx context.Context, what string, timeout time.Duration, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	seen := errors.New("nothing yet")
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil {
+			seen = err
+		}
+		if permanent := (permanentError{}); errors.As(err, &permanent) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not within %s; last seen: %w", what, timeout, seen)
+		case <-ticker.C:
+		}
+	}
+}
+
+// lastLines returns the end of a text, for an error message.
+func lastLines(text string, count int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-count):], "\n")
+}

@@ -1,0 +1,224 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// storage is what stores and builds images.
+func (s Sandbox) storage(ctx context.Context) []daemon {
+	if _, own := s.engineHost(ctx); !own {
+		return []daemon{s.containerRuntime(), s.registry(), s.privateRegistry()}
+	}
+	return []daemon{s.containerRuntime(), s.registry(), s.privateRegistry(), s.engine()}
+}
+
+func (s Sandbox) controlPlane() []daemon {
+	return []daemon{s.etcd(), s.apiServer(), s.controllerManager(), s.scheduler()}
+}
+
+// node is what runs on every node of a cluster, and what its pods are found and
+// measured by.
+func (s Sandbox) node() []daemon {
+	return []daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}
+}
+
+// daemons are all that run, in the order in which they are started.
+func (s Sandbox) daemons(ctx context.Context) []daemon {
+	return append(append(s.storage(ctx), s.controlPlane()...), s.node()...)
+}
+
+// Daemons names all that run.
+func (s Sandbox) Daemons(ctx context.Context) []string {
+	var names []string
+	for _, d := range s.daemons(ctx) {
+		names = append(names, d.name)
+	}
+	return names
+}
+
+// Up brings the sandbox up, from whatever state it was in, and deploys stack dev.
+func (s Sandbox) Up(ctx context.Context) error {
+	release, err := s.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	// There are keys and passwords in it. Make may have made it, for everyone to read.
+	if err := errors.Join(os.MkdirAll(s.state, 0o700), os.Chmod(s.state, 0o700)); err != nil {
+		return err
+	}
+	// What can be known to fail is known before the first compilation.
+	if err := errors.Join(s.checkDisk(), s.checkPorts(ctx)); err != nil {
+		return err
+	}
+	if err := writeFile(ownerFile, s.Checkout); err != nil {
+		return err
+	}
+	if err := s.buildAndStart(ctx); err != nil {
+		return err
+	}
+	return s.deploy(ctx)
+}
+
+// buildAndStart compiles what is not cached and, beside that, does what needs no
+// compiler.
+func (s Sandbox) buildAndStart(ctx context.Context) error {
+	machine := make(chan struct{}) // closed when there are a network and keys
+	err := runBeside(ctx,
+		[]step{
+			{"Debian packages", s.installPackages},
+			{"network and keys", func(ctx context.Context) (string, error) {
+				err := s.prepareMachine(ctx)
+				if err == nil {
+					close(machine)
+				}
+				return BridgeAddress, err
+			}},
+			{"registry", s.installRegistry},
+			s.build(pausePart),
+			{"standard library", s.compileStandardLibrary},
+			{"storage and engine", s.startStorage},
+			{"base images", s.pushBaseImages},
+		},
+		[]step{
+			s.build(clusterPart),
+			{"control plane", func(ctx context.Context) (string, error) {
+				select {
+				case <-machine:
+					return apiServerURL, s.startControlPlane(ctx)
+				case <-ctx.Done():
+					return "", ctx.Err()
+				}
+			}},
+		},
+		[]step{s.build(dockerPluginPart), s.build(languageHostPart), {"the program", s.compileProgram}},
+	)
+	if err != nil {
+		return err
+	}
+	return runBeside(ctx, []step{{"node", s.startNode}}, []step{{"Pulumi", s.preparePulumi}})
+}
+
+// checkDisk refuses to start what would fill the disk: the first build takes 10 GiB,
+// most of them in Go's own caches; what comes after it less than 2.
+func (s Sandbox) checkDisk() error {
+	const gibibyte = 1 << 30
+	need := uint64(2)
+	if _, programs, err := s.cacheFolder(clusterPart); err != nil || !exists(programs) {
+		need = 11
+	}
+	for _, folder := range []string{s.Checkout, s.cache} {
+		var disk syscall.Statfs_t
+		if err := syscall.Statfs(folder, &disk); err != nil {
+			return fmt.Errorf("free space at %s: %w", folder, err)
+		}
+		if free := disk.Bavail * uint64(disk.Bsize); free < need*gibibyte {
+			return fmt.Errorf("the disk of %s has %.1f GiB free and the sandbox needs %d: make room first",
+				folder, float64(free)/gibibyte, need)
+		}
+	}
+	return nil
+}
+
+// checkPorts fails when something else has a port of a daemon that does not run.
+func (s Sandbox) checkPorts(ctx context.Context) error {
+	var taken error
+	check := func(context.Context) error {
+		taken = nil
+		for _, d := range s.daemons(ctx) {
+			if s.PID(d.name) == 0 {
+				taken = errors.Join(taken, d.checkPorts())
+			}
+		}
+		return taken
+	}
+	// Of a process with many threads, some may hold its ports for a moment after it
+	// counts as ended.
+	if Poll(ctx, "ports", 5*time.Second, check) != nil {
+		return taken
+	}
+	return nil
+}
+
+func (s Sandbox) prepareMachine(ctx context.Context) error {
+	return errors.Join(s.remember(ctx), makeCgroups(), makeBridges(ctx), s.makeCertificates(), s.makePrivateLogin())
+}
+
+func (s Sandbox) startStorage(ctx context.Context) (string, error) {
+	host, _ := s.engineHost(ctx)
+	return host, s.runAll(ctx, s.storage(ctx))
+}
+
+// startControlPlane starts what talks to the API server anew if that was gone: it
+// would wait for up to a minute before it tries again.
+func (s Sandbox) startControlPlane(ctx context.Context) error {
+	if s.PID("kube-apiserver") == 0 {
+		for _, d := range append(s.controlPlane()[2:], s.node()...) {
+			if err := s.stop(ctx, d.name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.runAll(ctx, s.controlPlane()); err != nil {
+		return err
+	}
+	return s.applyAddons(ctx)
+}
+
+// startNode waits until pods can run, be found and be measured.
+func (s Sandbox) startNode(ctx context.Context) (string, error) {
+	if err := s.runAll(ctx, s.node()); err != nil {
+		return "", err
+	}
+	err := Poll(ctx, "the node to be ready", 2*time.Minute, func(ctx context.Context) error {
+		_, err := output(s.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+nodeName, "--timeout=5s"))
+		return err
+	})
+	return "ready", err
+}
+
+func (s Sandbox) runAll(ctx context.Context, daemons []daemon) error {
+	for _, d := range daemons {
+		if err := s.run(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Sandbox) kubectl(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, s.bin("kubectl"), append([]string{"--kubeconfig=" + s.Kubeconfig()}, args...)...)
+}
+
+// compileProgram compiles and links the program, as Pulumi's language host does. It
+// would do so without showing any of it, and the first time takes a minute.
+func (s Sandbox) compileProgram(ctx context.Context) (string, error) {
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.Checkout, ".build", "program"), ".")
+	build.Dir, build.Env = s.Checkout, s.Environ(ctx)
+	return timed(build)
+}
+
+// deploy runs the program itself, as its user would.
+func (s Sandbox) deploy(ctx context.Context) error {
+	fmt.Fprintln(os.Stderr, "  $ pulumi up --stack dev --yes")
+	up := s.pulumi(ctx, "up", "--stack", "dev", "--yes")
+	up.Stdout, up.Stderr = os.Stdout, os.Stderr
+	if err := up.Run(); err != nil {
+		return fmt.Errorf("pulumi up: %w", err)
+	}
+	fmt.Fprint(os.Stderr, strings.TrimLeft(`
+The sandbox is up. To use it with pulumi and kubectl:
+
+    eval "$(make -s env)"
+    kubectl get pods
+`, "\n"))
+	return nil
+}
