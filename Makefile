@@ -47,11 +47,12 @@ unit:
 
 # On the sandbox, which is taken down afterwards if it was not up before.
 e2e: program
+	@go build -o .build/program .
 	@if ! $(sandbox) status >/dev/null 2>&1; then \
 		trap '$(sandbox) down' EXIT; $(sandbox) up || exit 1; \
 	fi; \
 	cd sandbox && status=0; \
-	$(tool) gotestsum --format=standard-verbose --jsonfile=../.build/e2e.json -- -count=1 -timeout=60m -parallel=12 ./e2e || status=$$?; \
+	$(tool) gotestsum --format=standard-verbose --jsonfile=../.build/e2e.json -- -count=1 -timeout=60m -parallel=50 ./e2e || status=$$?; \
 	echo "What took longest:"; \
 	$(tool) gotestsum tool slowest --jsonfile=../.build/e2e.json --num=15; \
 	exit $$status

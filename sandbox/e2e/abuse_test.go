@@ -19,7 +19,7 @@ import (
 func TestTheServiceResistsAbuse(t *testing.T) {
 	s := newStoryBesideOthers(t, "abuse")
 	s.set(t, map[string]string{"replicas": "1"})
-	s.up(t)
+	s.deploy(t)
 	s.settled(t, 1)
 	address := s.podAddresses(t)[0] + ":8080"
 	stop := s.loadFromTheNode(t)

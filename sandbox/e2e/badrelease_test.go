@@ -72,7 +72,7 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 func (s story) stops(t *testing.T, bad badRelease) {
 	const timeout = 20 * time.Second
 	s.set(t, map[string]string{"rolloutTimeout": "20"})
-	s.up(t)
+	s.deploy(t)
 	s.settled(t, 3)
 	old := names(s.pods(t))
 	if bad.file != "" {

@@ -21,6 +21,7 @@ import (
 
 func TestTutorial(t *testing.T) {
 	s := newStoryBesideOthers(t, "tutorial")
+	s.compiledByPulumi(t)
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)
 

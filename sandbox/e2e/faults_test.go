@@ -24,7 +24,7 @@ import (
 func TestFaultsAroundARelease(t *testing.T) {
 	s := newStory(t, "faults")
 	s.set(t, map[string]string{"cpuRequest": "10m"})
-	s.up(t)
+	s.deploy(t)
 	for _, f := range []fault{
 		{
 			name: "the Docker engine dies in mid-build",
@@ -60,7 +60,7 @@ func TestFaultsAroundARelease(t *testing.T) {
 // TestFaultsOfARelease breaks what belongs to one release alone.
 func TestFaultsOfARelease(t *testing.T) {
 	s := newStoryBesideOthers(t, "alone")
-	s.up(t)
+	s.deploy(t)
 	mortal := newRegistry(t, t.TempDir())
 	for _, f := range []fault{
 		{

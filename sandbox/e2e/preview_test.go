@@ -21,7 +21,7 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 			}
 		}
 	})
-	s.up(t)
+	s.deploy(t)
 	before := s.generations(t)
 	s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
 	t.Run("an image to be rebuilt", func(t *testing.T) {

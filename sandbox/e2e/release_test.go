@@ -63,7 +63,7 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 			t.Run(namespace, func(t *testing.T) {
 				t.Parallel()
 				s := newStory(t, namespace)
-				s.up(t)
+				s.deploy(t)
 				s.startProbe(t)
 				for _, d := range disturbances {
 					t.Run(d.name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
 	s.edit(t, "internal/stack/workload.go", "Seconds: pulumi.Int(preStopSeconds)", "Seconds: pulumi.Int(0)")
 	s.edit(t, "app/config.go", `"DRAIN_DELAY", 5*time.Second`, `"DRAIN_DELAY", 0`)
 	s.edit(t, "app/config.go", `"SHUTDOWN_TIMEOUT", writeTimeout`, `"SHUTDOWN_TIMEOUT", time.Millisecond`)
-	s.up(t)
+	s.deploy(t)
 	s.startProbe(t)
 	load := s.underLoad(t, func(t *testing.T) {
 		for i := range 2 {

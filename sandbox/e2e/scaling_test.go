@@ -35,7 +35,7 @@ func TestTheFleetFollowsTheLoad(t *testing.T) {
 	busy.take(t)
 	s := newStory(t, "load")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15"})
-	s.up(t)
+	s.deploy(t)
 	s.startProbe(t)
 
 	start := time.Now()
@@ -102,7 +102,7 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 	metrics.take(t)
 	busy.take(t)
 	s := newStory(t, "changes")
-	s.up(t)
+	s.deploy(t)
 	s.startProbe(t)
 	stop := s.login(t, loginsForSix, 10*time.Minute)
 	defer func() {
@@ -250,7 +250,7 @@ func TestAHundredPods(t *testing.T) {
 	busy.take(t)
 	s := newStory(t, "hundred")
 	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
-	s.up(t)
+	s.deploy(t)
 	costOfTen := s.costOfLooking(t)
 
 	s.set(t, map[string]string{"replicas": "100"})

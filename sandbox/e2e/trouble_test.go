@@ -13,7 +13,7 @@ import (
 // fewer ready pods than declared.
 func TestTheNextUpMendsWhatWasDone(t *testing.T) {
 	s := newStoryBesideOthers(t, "trouble")
-	s.up(t)
+	s.deploy(t)
 	declared := s.declared(t)
 	for _, trouble := range []struct {
 		name string
@@ -80,7 +80,7 @@ func TestAStoppedFleetStartsAgain(t *testing.T) {
 	metrics.take(t)
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
-	s.up(t)
+	s.deploy(t)
 	s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=0")
 	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool { return len(pods) == 0 }); err != nil {
 		t.Fatal(err)

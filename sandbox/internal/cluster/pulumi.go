@@ -66,9 +66,10 @@ func (s Sandbox) pulumi(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // languageHost stands where Pulumi looks for its language host. The host of this
-// version takes as a flag what newer ones read in Pulumi.yaml themselves.
+// version takes as flags what newer ones read in Pulumi.yaml themselves.
 const languageHost = `#!/bin/sh
-exec "$(dirname "$0")/pulumi-language-go-host" -buildTarget "$(sed -n 's/^ *buildTarget: *//p' Pulumi.yaml)" "$@"
+option() { sed -n "s/^ *$1: *//p" Pulumi.yaml; }
+exec "$(dirname "$0")/pulumi-language-go-host" -binary "$(option binary)" -buildTarget "$(option buildTarget)" "$@"
 `
 
 // preparePulumi installs the plugins into the sandbox's own Pulumi home, where
