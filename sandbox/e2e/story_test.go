@@ -96,8 +96,10 @@ var (
 // take waits for the test's turn, which ends with the test.
 func (turn turn) take(t testing.TB) {
 	t.Helper()
+	start := time.Now()
 	turn <- struct{}{}
 	t.Cleanup(func() { <-turn })
+	t.Logf("waited %.0f s for its turn", time.Since(start).Seconds())
 }
 
 // newStoryBesideOthers makes one of a test that mostly waits: its pods leave others
