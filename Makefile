@@ -34,6 +34,7 @@ golden:
 test: unit e2e
 
 unit:
+	@mkdir -p .build
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
 	@$(tool) actionlint
 	@$(tool) kube-score score --output-format=ci --exit-one-on-warning $(waived) \
@@ -43,7 +44,7 @@ unit:
 	go test ./...
 	cd app && $(race) ./...
 	cd sandbox && $(race) ./internal/...
-	cd sandbox/docker-plugin && $(race) ./...
+	cd sandbox/docker-plugin && go test ./...
 
 # On the sandbox, which is taken down afterwards if it was not up before.
 e2e: program
