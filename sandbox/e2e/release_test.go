@@ -34,7 +34,7 @@ type disturbance struct {
 // other.
 func TestAReleaseNeverCostsARequest(t *testing.T) {
 	t.Parallel()
-	busy.take(t)
+	take(t, busy)
 	var all, lost atomic.Int64
 	t.Run("two services", func(t *testing.T) {
 		for namespace, disturbances := range map[string][]disturbance{

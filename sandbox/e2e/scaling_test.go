@@ -31,8 +31,7 @@ var picture = flag.String("picture", "", "SVG file to draw, of TestTheFleetFollo
 // and, when they end, back to two.
 func TestTheFleetFollowsTheLoad(t *testing.T) {
 	t.Parallel()
-	metrics.take(t)
-	busy.take(t)
+	take(t, metrics, busy)
 	s := newStory(t, "load")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15"})
 	s.deploy(t)
@@ -99,8 +98,7 @@ func (s story) cpu(t *testing.T) int {
 // of two settings asks for, and must end where the settings or the autoscaler say.
 func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 	t.Parallel()
-	metrics.take(t)
-	busy.take(t)
+	take(t, metrics, busy)
 	s := newStory(t, "changes")
 	s.deploy(t)
 	s.startProbe(t)
@@ -166,7 +164,7 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 // ways in which they go missing, and gives them back.
 func TestAnAutoscalerThatCannotSeeIsNotCalledHealthy(t *testing.T) {
 	t.Parallel()
-	metrics.take(t)
+	take(t, metrics)
 	s := newStory(t, "blind")
 	autoscaled := map[string]string{"replicas": "2", "maxReplicas": "4"}
 	s.set(t, autoscaled)
@@ -247,7 +245,7 @@ func (s story) metricsBecome(t *testing.T, good func(pods int) bool) {
 // cost more because there are more pods.
 func TestAHundredPods(t *testing.T) {
 	t.Parallel()
-	busy.take(t)
+	take(t, busy)
 	s := newStory(t, "hundred")
 	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
 	s.deploy(t)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,25 +82,44 @@ func newStory(t testing.TB, namespace string) story {
 }
 
 // turn is something that only so many tests may have at a time.
-type turn chan struct{}
+type turn struct{ left int }
 
 var (
 	// busy is most of the machine's CPU.
-	busy = make(turn, 1)
+	busy = &turn{1}
 	// metrics are the cluster's one source of them: some tests take it away, and
 	// others need it.
-	metrics = make(turn, 1)
+	metrics = &turn{1}
 	// beside is room for a test that mostly waits.
-	beside = make(turn, 3)
+	beside = &turn{2}
+
+	turns = sync.NewCond(new(sync.Mutex))
 )
 
-// take waits for the test's turn, which ends with the test.
-func (turn turn) take(t testing.TB) {
+// take waits until the test may have all that it needs, so that none waits for one
+// thing and keeps another from others. Its turn ends with the test.
+func take(t *testing.T, needs ...*turn) {
 	t.Helper()
 	start := time.Now()
-	turn <- struct{}{}
-	t.Cleanup(func() { <-turn })
+	turns.L.Lock()
+	for slices.ContainsFunc(needs, func(need *turn) bool { return need.left == 0 }) {
+		turns.Wait()
+	}
+	change(needs, -1)
+	turns.L.Unlock()
+	t.Cleanup(func() {
+		turns.L.Lock()
+		defer turns.L.Unlock()
+		change(needs, 1)
+		turns.Broadcast()
+	})
 	t.Logf("waited %.0f s for its turn", time.Since(start).Seconds())
+}
+
+func change(needs []*turn, by int) {
+	for _, need := range needs {
+		need.left += by
+	}
 }
 
 // newStoryBesideOthers makes one of a test that mostly waits: its pods leave others
@@ -107,7 +127,7 @@ func (turn turn) take(t testing.TB) {
 func newStoryBesideOthers(t *testing.T, namespace string) story {
 	t.Helper()
 	t.Parallel()
-	beside.take(t)
+	take(t, beside)
 	s := newStory(t, namespace)
 	s.set(t, map[string]string{"cpuRequest": "10m"})
 	return s

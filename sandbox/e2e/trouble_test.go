@@ -77,7 +77,7 @@ func (s story) declared(t *testing.T) string {
 // autoscaler would start it.
 func TestAStoppedFleetStartsAgain(t *testing.T) {
 	t.Parallel()
-	metrics.take(t)
+	take(t, metrics)
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
 	s.deploy(t)
