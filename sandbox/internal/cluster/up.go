@@ -208,8 +208,8 @@ func (s Sandbox) compileProgram(ctx context.Context) (string, error) {
 
 // deploy runs the program itself, as its user would.
 func (s Sandbox) deploy(ctx context.Context) error {
-	fmt.Fprintln(os.Stderr, "  $ pulumi up --stack dev --yes")
-	up := s.pulumi(ctx, "up", "--stack", "dev", "--yes")
+	fmt.Fprintln(os.Stderr, "  $ pulumi up --stack dev --yes --skip-preview")
+	up := s.pulumi(ctx, "up", "--stack", "dev", "--yes", "--skip-preview")
 	up.Stdout, up.Stderr = os.Stdout, os.Stderr
 	if err := up.Run(); err != nil {
 		return fmt.Errorf("pulumi up: %w", err)
