@@ -71,9 +71,9 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 
 func (s story) stops(t *testing.T, bad badRelease) {
 	const timeout = 20 * time.Second
-	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	s.deploy(t)
 	s.settled(t, 3)
+	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	old := names(s.pods(t))
 	if bad.file != "" {
 		s.edit(t, bad.file, bad.good, bad.bad)
@@ -121,5 +121,6 @@ func (s story) stops(t *testing.T, bad badRelease) {
 		s.sh(t, "rm -r app && mv app.good app")
 	}
 	s.set(t, bad.restored)
+	s.set(t, map[string]string{"rolloutTimeout": "120"})
 	t.Logf("the next good release: %.1f s", s.up(t).Seconds())
 }
