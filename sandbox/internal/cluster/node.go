@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -198,6 +197,15 @@ func makeCgroups() error {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
+		// Pods come before what compiles or tests beside them, with v1 or v2: the most there is.
+		for file, most := range map[string]string{"cpu.shares": "262144", "cpu.weight": "10000"} {
+			if !exists(filepath.Join(folder, file)) {
+				continue
+			}
+			if err := os.WriteFile(filepath.Join(folder, file), []byte(most), 0o644); err != nil {
+				return err
+			}
+		}
 		// With v1 a new cpuset is empty, and nothing may run in it.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 			content, err := os.ReadFile(filepath.Join(filepath.Dir(folder), file))
@@ -212,26 +220,14 @@ func makeCgroups() error {
 			}
 		}
 	}
-	daemons := daemonCgroup(folders)
-	return errors.Join(os.MkdirAll(daemons, 0o755), preferCgroup(filepath.Dir(daemons)), preferCgroup(daemons))
+	return os.MkdirAll(daemonCgroup(folders), 0o755)
 }
 
-// preferCgroup gives a group the CPU before what compiles or tests beside it: with v1
-// all pods together would weigh as much as one such process.
-func preferCgroup(folder string) error {
-	for file, most := range map[string]string{"cpu.shares": "262144", "cpu.weight": "10000"} {
-		if path := filepath.Join(folder, file); exists(path) {
-			return os.WriteFile(path, []byte(most), 0o644)
-		}
-	}
-	return nil
-}
-
-// daemonCgroup is where the daemons are put, with v1 in the hierarchy that shares out
-// the CPU.
+// daemonCgroup is where the daemons are put, only to be found again: with v1 any
+// one hierarchy serves.
 func daemonCgroup(folders []string) string {
 	for _, folder := range folders {
-		if filepath.Base(filepath.Dir(folder)) == "cpu" {
+		if filepath.Base(filepath.Dir(folder)) == "pids" {
 			return filepath.Join(folder, "daemons")
 		}
 	}
