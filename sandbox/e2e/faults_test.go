@@ -45,7 +45,6 @@ func TestFaultsAroundARelease(t *testing.T) {
 				return s.upUntil(t, s.rollingOut(t), func(*os.Process) { kill(t, "kube-apiserver") })
 			},
 			want: []string{"connection refused"},
-			// The cluster's controllers may take half a minute to ask again.
 			fix: func(t *testing.T) {
 				bringUp(t)
 				s.set(t, map[string]string{"rolloutTimeout": "120"})

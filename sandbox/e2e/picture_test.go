@@ -14,7 +14,7 @@ type sample struct {
 	ready int // pods
 }
 
-// String is one line of the demo.
+// String is one line of what `make demo-autoscale` prints.
 func (s sample) String() string {
 	cpu := "   ?"
 	if s.cpu >= 0 {
