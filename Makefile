@@ -3,8 +3,10 @@ sandbox := $(CURDIR)/.sandbox/sandbox
 source := main.go internal app sandbox
 modules := . app sandbox sandbox/docker-plugin
 tool := go tool -modfile=$(CURDIR)/tools/go.mod
-# The manifests of every stack pass kube-score, its optional checks too, but for these.
-waived = $(shell awk '!/^\#/ {print "--ignore-test=" $$1}' testdata/kube-score-waivers)
+# kube-score with all checks, optional ones too, but for the waived ones.
+score = $(tool) kube-score score --output-format=ci --exit-one-on-warning \
+	$(shell awk '!/^\#/ {print "--ignore-test=" $$1}' testdata/kube-score-waivers) \
+	$(shell $(tool) kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}')
 # The flags of the sandbox (goFlags in sandbox/internal/cluster/build.go): with others,
 # what the program, the tests and the sandbox share would be compiled twice.
 export CGO_ENABLED := 0
@@ -20,26 +22,25 @@ race := $(if $(shell command -v gcc),CGO_ENABLED=1 go test -race,go test)
 up: program
 	@$(sandbox) up
 
-# What a change of this project changes in each stack, as far as that can be told
-# without a cluster. The manifests are left in a folder.
+# What a change of this project changes in each stack since base, as far as that can be
+# told without a cluster. The manifests are left in .build/manifests.
 preview:
 	@go build -o .build/preview ./internal/preview
-	@.build/preview -out .build/manifests $(if $(base),-base $(base))
+	@git diff $(or $(base),HEAD) -- testdata/*.yaml
+	@status=0; .build/preview -base $(or $(base),HEAD) || status=1; \
+	$(score) .build/manifests/*.yaml >.build/kube-score.out || { grep -vE '^\[(OK|SKIPPED)' .build/kube-score.out; status=1; }; exit $$status
 
-# The same, written to where it is reviewed.
+# The manifests, written to where they are reviewed.
 golden:
 	@go build -o .build/preview ./internal/preview
 	@.build/preview -out testdata
 
-test: unit e2e
+test: preview unit e2e
 
 unit:
 	@mkdir -p .build
 	@test -z "$$(gofmt -l $(source))" || { echo "not gofmt-ed:"; gofmt -l $(source); exit 1; }
 	@$(tool) actionlint
-	@$(tool) kube-score score --output-format=ci --exit-one-on-warning $(waived) \
-		$$($(tool) kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}') testdata/*.yaml >.build/kube-score.out || \
-		{ grep -E '^\[(CRITICAL|WARNING)' .build/kube-score.out; exit 1; }
 	@for module in $(modules); do (cd $$module && go vet ./... && $(tool) staticcheck ./...) || exit 1; done
 	go test ./...
 	cd app && $(race) ./...

@@ -1,47 +1,28 @@
-// The program turns the source in app/ into a running, reachable,
-// self-scaling service. This file is what it does, in order;
-// internal/stack/declare.go lists what it declares.
+// The program turns the source in app/ into a running, reachable, self-scaling service.
 package main
 
 import (
+	"os"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"user-service/internal/offline"
-	"user-service/internal/policy"
+	"user-service/internal/config"
+	"user-service/internal/preflight"
+	"user-service/internal/rollout"
 	"user-service/internal/stack"
 )
 
-func main() {
-	program, seeKeys := stack.Program(deploy)
-	pulumi.Run(stack.OrExplain(program), seeKeys)
-}
+func main() { os.Exit(config.ExitStatus(pulumi.RunErr(config.Program(deploy)))) }
 
-func deploy(ctx *pulumi.Context, settings stack.Settings) error {
-	declared, err := offline.Declared(ctx, settings)
+// deploy is what a run does, in order.
+func deploy(ctx *pulumi.Context, c config.Config) error {
+	cluster, err := preflight.Check(ctx, &c)
 	if err != nil {
 		return err
 	}
-	if err := policy.Check(declared); err != nil {
-		return err
-	}
-	if err := settings.Cluster.Check(ctx.Context()); err != nil {
-		return err
-	}
-	if err := settings.CheckRegistryLogin(ctx.Context()); err != nil {
-		return err
-	}
-	if ctx.DryRun() {
-		if err := settings.CheckAdmission(ctx, declared.Manifests()); err != nil {
-			return err
-		}
-	}
-	stopped, err := settings.Stopped(ctx.Context())
+	services, err := stack.Declare(ctx, c)
 	if err != nil {
 		return err
 	}
-	last, err := stack.Declare(ctx, settings, stopped)
-	if err != nil {
-		return err
-	}
-	return stack.AwaitRollout(ctx, settings, last)
+	return rollout.Wait(ctx, cluster, services)
 }

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// atBase returns a file as it was at the base, and "" when it was not there.
+// atBase returns a file as it was at the base, and "" if it did not exist.
 func (p preview) atBase(file string) (string, error) {
 	if _, err := p.git("rev-parse", "--verify", "--quiet", p.base+"^{commit}"); err != nil {
-		return "", fmt.Errorf("%q is no commit to compare with: name one with -base (in a shallow clone, fetch it first)", p.base)
+		return "", fmt.Errorf("%q is not a commit to compare with: name one with -base (in a shallow clone, fetch it first)", p.base)
 	}
 	if listed, err := p.git("ls-tree", "--name-only", p.base, "./"+file); err != nil || listed == "" {
 		return "", err
@@ -17,14 +17,13 @@ func (p preview) atBase(file string) (string, error) {
 	return p.git("show", p.base+":./"+file)
 }
 
-// sourceChanged reports whether the service's source differs from the base's. The
-// image that is built from it then most likely does.
-func (p preview) sourceChanged() bool {
-	if _, err := p.git("diff", "--quiet", p.base, "--", "app"); err != nil {
+// changed reports whether a folder's files differ from the base's.
+func (p preview) changed(folder string) bool {
+	if _, err := p.git("diff", "--quiet", p.base, "--", folder); err != nil {
 		return true
 	}
-	added, err := p.git("ls-files", "--others", "--exclude-standard", "--", "app")
-	return err != nil || added != ""
+	untracked, err := p.git("ls-files", "--others", "--exclude-standard", "--", folder)
+	return err != nil || untracked != ""
 }
 
 func (p preview) git(args ...string) (string, error) {

@@ -1,31 +1,29 @@
-// Package stack declares what one stack consists of: an image, the Secrets that
-// its pods need, the autoscaler that owns their number, the Deployment that runs
-// them, the budget for disturbing them and the Service in front. Settings come
-// first and flow down; nothing else reads configuration, and nothing asks for the
-// stack's name.
+// Package stack declares what a stack consists of. A second service or one more
+// resource goes here, where pulumi, `make preview` and the tests find it.
 package stack
 
-import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-// The names in the cluster are fixed: people and other programs type them.
-const (
-	serviceName          = "user-service"
-	deploymentName       = serviceName + "-deployment"
-	autoscalerName       = serviceName + "-hpa"
-	disruptionBudgetName = serviceName + "-pdb"
-	pullSecretName       = serviceName + "-registry"
-	networkPolicyName    = serviceName + "-policy"
+	"user-service/internal/config"
+	"user-service/internal/microservice"
 )
 
-// httpPort is where the container listens; probes and the Service call it by
-// its name.
-const (
-	httpPort     = 8080
-	httpPortName = "http"
-)
-
-// labels tell the service's pods from all others. A Deployment's selector
-// cannot change once it exists.
-func labels() pulumi.StringMap {
-	return pulumi.StringMap{"app": pulumi.String(serviceName)}
+// Declare declares the stack's resources and outputs, and returns its services.
+func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice, error) {
+	namespace, err := microservice.NewNamespace(ctx, c.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	c.Service.Namespace = namespace
+	service, err := microservice.New(ctx, c.Name, c.Service, formerNames(c.Name))
+	if err != nil {
+		return nil, err
+	}
+	ctx.Export("image", service.Image)
+	ctx.Export("url", service.URL)
+	ctx.Export("namespace", namespace)
+	ctx.Export("replicas", pulumi.Int(c.Service.Replicas))
+	ctx.Export("maxReplicas", pulumi.Int(c.Service.MaxReplicas))
+	return []*microservice.Microservice{service}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -157,17 +158,21 @@ func (s Sandbox) startStorage(ctx context.Context) (string, error) {
 	return host, s.runAll(ctx, s.storage(ctx))
 }
 
-// startControlPlane starts what talks to the API server anew if that was gone: it
-// would wait for up to a minute before it tries again.
+// startControlPlane starts kube-proxy and the controllers anew if the API server was
+// gone: they would wait for up to a minute before they try again. kube-proxy comes first,
+// for its rules have to follow what the controllers do. The kubelet goes on: one that
+// starts calls pods unready that serve.
 func (s Sandbox) startControlPlane(ctx context.Context) error {
-	if s.PID("kube-apiserver") == 0 {
-		for _, d := range append(s.controlPlane()[2:], s.node()...) {
+	daemons := s.controlPlane()
+	if s.PID("kube-apiserver") == 0 && s.PID("kubelet") != 0 {
+		daemons = slices.Insert(daemons, 2, s.kubeProxy())
+		for _, d := range daemons[2:] {
 			if err := s.stop(ctx, d.name); err != nil {
 				return err
 			}
 		}
 	}
-	if err := s.runAll(ctx, s.controlPlane()); err != nil {
+	if err := s.runAll(ctx, daemons); err != nil {
 		return err
 	}
 	return s.applyAddons(ctx)

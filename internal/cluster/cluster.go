@@ -1,0 +1,85 @@
+// Package cluster connects to the cluster that a stack's kubernetes:context names.
+package cluster
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"user-service/internal/config"
+)
+
+// RequestTimeout is how long a cluster or a registry may take to answer one request.
+const RequestTimeout = 10 * time.Second
+
+// Cluster is the Kubernetes API of a cluster.
+type Cluster struct {
+	kubernetes.Interface
+	Dynamic   dynamic.Interface
+	Context   string // its name in the kubeconfig
+	Namespace string // the stack's
+}
+
+// Connect reads the kubeconfig as the provider does. It makes no request yet.
+func Connect(c config.Config) (*Cluster, error) {
+	kubeconfig, err := load(c.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	if kubeconfig.Contexts[c.Context] == nil {
+		return nil, fmt.Errorf("kubernetes:context (%q) is not in the kubeconfig: %s", c.Context, contextHint(c.Context, kubeconfig))
+	}
+	rest, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, nil, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
+	}
+	rest.Timeout = RequestTimeout
+	// The program makes a few requests a second. A rate limiter would only replace the
+	// cluster's errors with its own.
+	rest.QPS = -1
+	typed, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
+	}
+	untyped, err := dynamic.NewForConfig(rest)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
+	}
+	return &Cluster{typed, untyped, c.Context, c.Namespace}, nil
+}
+
+// Kubectl is a kubectl command on this cluster, for an error's advice.
+func (c *Cluster) Kubectl(command string) string {
+	return fmt.Sprintf("`kubectl --context %s %s`", c.Context, command)
+}
+
+func load(kubeconfig string) (*api.Config, error) {
+	if kubeconfig == "" {
+		return clientcmd.NewDefaultClientConfigLoadingRules().Load()
+	}
+	if _, err := os.Stat(kubeconfig); err == nil {
+		return clientcmd.LoadFromFile(kubeconfig)
+	}
+	return clientcmd.Load([]byte(kubeconfig))
+}
+
+// contextHint says which contexts there are to choose from.
+func contextHint(wanted string, kubeconfig *api.Config) string {
+	names := slices.Sorted(maps.Keys(kubeconfig.Contexts))
+	if len(names) == 0 {
+		return "it has no contexts, or does not exist: check that KUBECONFIG names the right file"
+	}
+	meant := config.Nearest(wanted, names)
+	if meant == "" {
+		meant = names[0]
+	}
+	return fmt.Sprintf("it has %s: choose one with `pulumi config set kubernetes:context %s`", strings.Join(names, ", "), meant)
+}

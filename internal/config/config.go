@@ -1,0 +1,100 @@
+// Package config reads and validates a stack's whole configuration. Nothing else in the
+// program reads configuration. Pulumi.yaml describes each key and holds its default.
+package config
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+
+	"user-service/internal/microservice"
+)
+
+// Config is what a stack may choose.
+type Config struct {
+	Name      string // of the service
+	Namespace string
+	Context   string // of the kubeconfig
+	// Kubeconfig is a path or the content of one. Empty, it is kubectl's own: the
+	// variable KUBECONFIG, else ~/.kube/config.
+	Kubeconfig string
+	Service    microservice.Args // but for its Namespace, which is declared
+}
+
+// Read reads and validates the configuration. keys are all that it sets, in full
+// (user-service:replicas). The error joins all errors, one a line, each with the key,
+// its value, the rule and the command that fixes it.
+func Read(ctx *pulumi.Context, keys []string) (Config, error) {
+	r := &reader{ctx: ctx}
+	c := Config{
+		Name:       r.text("name", serviceName),
+		Namespace:  r.text("namespace", namespace),
+		Context:    config.Get(ctx, "kubernetes:context"),
+		Kubeconfig: config.Get(ctx, "kubernetes:kubeconfig"),
+		Service: microservice.Args{
+			Build: microservice.Build{
+				Repository: r.text("image", repository),
+				Version:    r.text("version", tag),
+				Context:    "app",
+				GoImage:    r.text("goImage", baseImage),
+				Platform:   r.text("platform", platform),
+			},
+			RegistryLogin: microservice.RegistryLogin{
+				Username: r.value("registryUsername"),
+				Password: r.secret("registryPassword", "registryPassword"),
+			},
+			Port:            r.integer("port", 1024, math.MaxUint16), // the container does not run as root
+			LivenessPath:    r.text("livenessPath", urlPath),
+			ReadinessPath:   r.text("readinessPath", urlPath),
+			Env:             r.variables("env", r.plain("env"), ""),
+			SecretEnv:       r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
+			Egress:          r.peers("egress"),
+			Replicas:        r.integer("replicas", 1, math.MaxInt32),
+			CPUTarget:       r.integer("cpuTarget", 1, 100),
+			ScaleDownWindow: r.seconds("scaleDownWindow", 0, time.Hour), // Kubernetes allows no more
+			CPURequest:      r.quantity("cpuRequest", "1m"),
+			MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
+			MemoryLimit:     r.quantity("memoryLimit", "1Mi"),
+			RolloutTimeout:  r.seconds("rolloutTimeout", 20*time.Second, time.Hour),
+		},
+	}
+	c.Service.MaxReplicas = c.Service.Replicas
+	if r.value("maxReplicas") != "" {
+		c.Service.MaxReplicas = r.integer("maxReplicas", 1, math.MaxInt32)
+	}
+	r.validate(c)
+	r.checkKeys(keys)
+	return c, errors.Join(r.errs...)
+}
+
+// validate checks values that are valid alone against each other.
+func (r *reader) validate(c Config) {
+	s := c.Service
+	if s.MaxReplicas > 0 && s.Replicas > s.MaxReplicas {
+		r.errorf("replicas (%d) is above maxReplicas (%d): raise it with `pulumi config set maxReplicas %d`",
+			s.Replicas, s.MaxReplicas, s.Replicas)
+	}
+	if !s.MemoryLimit.IsZero() && s.MemoryRequest.Cmp(s.MemoryLimit) > 0 {
+		r.errorf("memoryRequest (%v) is above memoryLimit (%v): raise it with `pulumi config set memoryLimit %v`",
+			&s.MemoryRequest, &s.MemoryLimit, &s.MemoryRequest)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		if _, both := s.SecretEnv[name]; both {
+			r.errorf("env.%s is also in secretEnv: remove one of them with `pulumi config rm --path env.%s`", name, name)
+		}
+	}
+	if s.RegistryLogin.Username == "" && s.RegistryLogin.Password != "" {
+		r.errorf("registryPassword is set and registryUsername is missing: set it with `pulumi config set registryUsername <name>`")
+	}
+	if s.RegistryLogin.Username != "" && s.RegistryLogin.Password == "" {
+		r.errorf("registryUsername is set and registryPassword is missing: set it with `pulumi config set --secret registryPassword`")
+	}
+	if c.Context == "" {
+		r.errorf("kubernetes:context is missing: set it with `pulumi config set kubernetes:context <name>`, one of `kubectl config get-contexts -o name`")
+	}
+}

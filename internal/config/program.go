@@ -1,0 +1,61 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/constant"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Program returns the arguments of pulumi.RunErr: the program, which runs deploy with the
+// configuration if that is valid, and the option that gives it all keys that are set. A
+// pulumi.Context only answers for keys that one names; misspelt ones would go unnoticed.
+func Program(deploy func(*pulumi.Context, Config) error) (pulumi.RunFunc, pulumi.RunOption) {
+	var keys []string
+	program := func(ctx *pulumi.Context) error {
+		c, err := Read(ctx, keys)
+		if err == nil {
+			err = deploy(ctx, c)
+		}
+		if err == nil {
+			return nil
+		}
+		for _, each := range Errors(err) {
+			_ = ctx.Log.Error(each.Error(), nil)
+		}
+		return logged{err}
+	}
+	return program, func(info *pulumi.RunInfo) { keys = slices.Sorted(maps.Keys(info.Config)) }
+}
+
+// logged is an error that Pulumi has shown.
+type logged struct{ error }
+
+// ExitStatus returns the status to exit with after pulumi.RunErr, and prints an error that
+// Pulumi has not shown.
+func ExitStatus(err error) int {
+	if err == nil {
+		return 0
+	}
+	if !errors.As(err, &logged{}) {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return constant.ExitStatusLoggedError
+}
+
+// Errors returns the errors that one error joins.
+func Errors(err error) []error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case logged:
+		return Errors(e.error)
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	}
+	return []error{err}
+}

@@ -1,0 +1,201 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/texttheater/golang-levenshtein/levenshtein"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"user-service/internal/microservice"
+)
+
+// reader collects errors and the keys that were read. Its methods return the zero value
+// for an invalid one.
+type reader struct {
+	ctx  *pulumi.Context
+	keys []string
+	errs []error
+}
+
+func (r *reader) errorf(format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf(format, args...))
+}
+
+// value returns a key's text, or "" for one that is absent or empty, which no setting
+// tells apart. Pulumi's typed getters do not do: GetInt reads "ten" as 0, TryInt "010" as 8.
+func (r *reader) value(key string) string {
+	r.keys = append(r.keys, key)
+	value, _ := r.ctx.GetConfig(r.ctx.Project() + ":" + key)
+	return value
+}
+
+func (r *reader) isSecret(key string) bool { return r.ctx.IsConfigSecret(r.ctx.Project() + ":" + key) }
+
+// secret is value for one that must be encrypted; path is what sets it.
+func (r *reader) secret(key, path string) string {
+	value := r.value(key)
+	if value != "" && !r.isSecret(key) {
+		r.errorf("%s is not encrypted in Pulumi.%s.yaml: set it again with `pulumi config set --secret %s`", key, r.ctx.Stack(), path)
+	}
+	return value
+}
+
+// plain is value for one that ends up in the manifests.
+func (r *reader) plain(key string) string {
+	value := r.value(key)
+	if r.isSecret(key) {
+		r.errorf("%[1]s has an encrypted value, which would be plain text in the manifests: move it with `pulumi config rm --path %[1]s.<NAME>` and `pulumi config set --path --secret secretEnv.<NAME>`", key)
+		return ""
+	}
+	return value
+}
+
+// variables reads environment variables from a JSON object, which is what Pulumi makes
+// of keys that are set by a path.
+func (r *reader) variables(key, value, secretFlag string) map[string]string {
+	if value == "" {
+		return nil
+	}
+	var given map[string]any
+	decoder := json.NewDecoder(strings.NewReader(value))
+	decoder.UseNumber()
+	if err := decoder.Decode(&given); err != nil {
+		r.errorf("%[1]s is not a map: remove it with `pulumi config rm %[1]s`, and set each variable with `pulumi config set --path %[2]s%[1]s.<NAME> <value>`", key, secretFlag)
+		return nil
+	}
+	variables := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if problem, _ := variableName(name); problem != "" {
+			r.errorf("%[1]s.%[2]s %[3]s: remove it with `pulumi config rm --path '%[1]s[%[2]q]'`", key, name, problem)
+		} else if !isAsTyped(given[name]) {
+			r.errorf("%[1]s.%[2]s is not a string: set it with `pulumi config set --path %[3]s--type string %[1]s.%[2]s <value>`", key, name, secretFlag)
+		}
+		variables[name] = fmt.Sprint(given[name])
+	}
+	return variables
+}
+
+// isAsTyped reports whether Pulumi keeps a value in the user's spelling: it rewrites or
+// rounds numbers that are not integers below 2^53.
+func isAsTyped(value any) bool {
+	switch v := value.(type) {
+	case string, bool:
+		return true
+	case json.Number:
+		n, err := v.Int64()
+		return err == nil && max(n, -n) < 1<<53
+	}
+	return false
+}
+
+// peers reads a JSON list of <CIDR>:<port>.
+func (r *reader) peers(key string) (peers []microservice.Peer) {
+	var given []string
+	if value := r.value(key); value != "" && json.Unmarshal([]byte(value), &given) != nil {
+		r.errorf("%[1]s is not a list of strings: remove it with `pulumi config rm %[1]s`, and set each with `pulumi config set --path '%[1]s[0]' 10.0.0.0/8:5432`", key)
+		return nil
+	}
+	for i, text := range given {
+		p, problem, meant := peer(text)
+		if problem != "" {
+			r.errorf("%[1]s[%[2]d] (%[3]q) %[4]s: set it with `pulumi config set --path '%[1]s[%[2]d]' %[5]s`", key, i, text, problem, meant)
+		}
+		peers = append(peers, p)
+	}
+	return peers
+}
+
+// text reads a required value that follows a rule.
+func (r *reader) text(key string, follows rule) string {
+	value := r.value(key)
+	problem, meant := follows(value)
+	if value == "" {
+		r.errorf("%s is missing: %s", key, fixHint(key, meant))
+	} else if problem != "" {
+		r.errorf("%s (%q) %s: %s", key, value, problem, fixHint(key, meant))
+	}
+	return value
+}
+
+// seconds reads an integer number of seconds.
+func (r *reader) seconds(key string, least, most time.Duration) time.Duration {
+	return time.Duration(r.integer(key, int(least.Seconds()), int(most.Seconds()))) * time.Second
+}
+
+func (r *reader) integer(key string, least, most int) int {
+	value := r.value(key)
+	n, err := strconv.Atoi(value)
+	switch {
+	case err != nil:
+		r.errorf("%s (%q) is not an integer: %s", key, value, fixHint(key, ""))
+	case n < least:
+		r.errorf("%s (%d) is below %d: %s", key, n, least, fixHint(key, strconv.Itoa(least)))
+	case n > most:
+		r.errorf("%s (%d) is above %d: %s", key, n, most, fixHint(key, strconv.Itoa(most)))
+	default:
+		return n
+	}
+	return 0
+}
+
+// quantity reads a Kubernetes quantity. The minimum catches a unit that is valid and not
+// meant: 128m of memory is an eighth of a byte.
+func (r *reader) quantity(key, least string) resource.Quantity {
+	value := r.value(key)
+	q, err := resource.ParseQuantity(value)
+	switch {
+	case err != nil:
+		r.errorf("%s (%q) is not a Kubernetes quantity, like 100m of CPU or 128Mi of memory: %s", key, value, fixHint(key, ""))
+	case q.Cmp(resource.MustParse(least)) < 0:
+		r.errorf("%s (%q) is below %s: %s", key, value, least, fixHint(key, ""))
+	default:
+		return q
+	}
+	return resource.Quantity{}
+}
+
+// checkKeys reports keys that are not read: misspelt ones, and those of another project,
+// such as this one before it was renamed.
+func (r *reader) checkKeys(keys []string) {
+	for _, full := range keys {
+		project, key, _ := strings.Cut(full, ":")
+		known := slices.Contains(r.keys, key)
+		switch ours := project == r.ctx.Project(); {
+		case ours && !known:
+			advice := "remove it"
+			if meant := Nearest(key, r.keys); meant != "" {
+				advice = fmt.Sprintf("did you mean %q? Remove this one", meant)
+			}
+			r.errorf("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, r.ctx.Stack(), advice, key)
+		case !ours && known:
+			r.errorf("%s in Pulumi.%s.yaml is not read by project %[3]s: rename it to %[3]s:%[4]s", full, r.ctx.Stack(), r.ctx.Project(), key)
+		}
+	}
+}
+
+// fixHint is the command that sets key to value or, if that is not known, to its default.
+func fixHint(key, value string) string {
+	if value == "" {
+		return fmt.Sprintf("change it, or go back to the default with `pulumi config rm %s`", key)
+	}
+	return fmt.Sprintf("set it with `pulumi config set %s %s`", key, value)
+}
+
+// Nearest returns the candidate that is at most three edits away from word, or "".
+func Nearest(word string, candidates []string) (nearest string) {
+	least := 4
+	for _, candidate := range candidates {
+		edits := levenshtein.DistanceForStrings([]rune(word), []rune(candidate), levenshtein.DefaultOptionsWithSub)
+		if edits < least {
+			nearest, least = candidate, edits
+		}
+	}
+	return nearest
+}

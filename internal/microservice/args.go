@@ -1,0 +1,57 @@
+package microservice
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Args say everything about a service but its name. They are not validated here;
+// internal/config validates what it reads.
+type Args struct {
+	Namespace     pulumi.StringInput
+	Build         Build
+	RegistryLogin RegistryLogin // for the registry of Build.Repository
+	// Port is where the container listens, 1024 to 65535. It gets it as PORT.
+	Port                        int
+	LivenessPath, ReadinessPath string // HTTP paths on Port that answer 2xx or 3xx
+	// Env and SecretEnv are environment variables by name. The values of SecretEnv are
+	// written nowhere in plain text.
+	Env, SecretEnv map[string]string
+	Egress         []Peer // what the service may connect to besides DNS
+
+	Replicas    int // never fewer pods, at least 1
+	MaxReplicas int // never more pods; equal to Replicas for a fixed number
+	CPUTarget   int // average CPU in percent of CPURequest, 1 to 100
+	// ScaleDownWindow is how long the autoscaler waits before it removes pods, up to 1 h.
+	ScaleDownWindow                        time.Duration
+	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
+	// RolloutTimeout is how long a new revision may take until all its pods are ready.
+	RolloutTimeout time.Duration
+	// ScaledToZero has the names of Deployments that somebody has scaled to zero pods,
+	// which switches their autoscalers off. They get Replicas pods again.
+	ScaledToZero []string
+}
+
+// Autoscaled reports whether the number of pods may vary.
+func (a Args) Autoscaled() bool { return a.MaxReplicas > a.Replicas }
+
+// Build says how the image is made.
+type Build struct {
+	Repository string // with the registry's host, without a tag
+	Version    string // the tag; pods run the digest
+	Context    string // folder of the source and of its Dockerfile
+	GoImage    string // base image of the build stage
+	Platform   string // linux/<architecture>
+}
+
+// RegistryLogin has both fields, or neither.
+type RegistryLogin struct{ Username, Password string }
+
+// Peer is a TCP port of a range of addresses: those of pods or machines, not of Services.
+type Peer struct {
+	CIDR netip.Prefix
+	Port int
+}

@@ -1,0 +1,42 @@
+package microservice
+
+import (
+	"github.com/distribution/reference"
+	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// newImage builds the source on the machine's Docker engine and pushes the image. Its
+// RepoDigest changes if and only if the image's content does.
+func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
+	build := m.Args.Build
+	args := &docker.ImageArgs{
+		ImageName: pulumi.String(build.Repository + ":" + build.Version),
+		Build: docker.DockerBuildArgs{
+			Context:        pulumi.String(build.Context),
+			Dockerfile:     pulumi.String(build.Context + "/Dockerfile"),
+			Platform:       pulumi.String(build.Platform),
+			BuilderVersion: docker.BuilderVersionBuilderBuildKit,
+			// Without build times in the image, the same source has the same digest.
+			Args: pulumi.ToStringMap(map[string]string{"GO_IMAGE": build.GoImage, "SOURCE_DATE_EPOCH": "0"}),
+		},
+	}
+	// Without a login of the stack's own, the machine's `docker login` applies.
+	if login := m.Args.RegistryLogin; login.Username != "" {
+		args.Registry = docker.RegistryArgs{
+			Server:   pulumi.String(build.registry()),
+			Username: pulumi.String(login.Username),
+			Password: pulumi.ToSecret(pulumi.String(login.Password)).(pulumi.StringOutput),
+		}
+	}
+	return docker.NewImage(ctx, m.Name+"-image", args, m.child())
+}
+
+// registry is the host of the repository, or "" for an invalid one.
+func (b Build) registry() string {
+	named, err := reference.ParseNamed(b.Repository)
+	if err != nil {
+		return ""
+	}
+	return reference.Domain(named)
+}

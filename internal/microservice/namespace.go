@@ -1,0 +1,28 @@
+package microservice
+
+import (
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// NewNamespace declares a namespace, which several services may share, and returns its
+// name. The namespace "default" is in every cluster and is not declared.
+//
+// The provider adopts a namespace that exists, whoever created it. Deleting one deletes
+// everything in it, so `pulumi destroy` keeps it.
+func NewNamespace(ctx *pulumi.Context, name string) (pulumi.StringInput, error) {
+	if name == "default" {
+		return pulumi.String(name), nil
+	}
+	namespace, err := corev1.NewNamespace(ctx, "namespace", &corev1.NamespaceArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name:   pulumi.String(name),
+			Labels: pulumi.StringMap{"pod-security.kubernetes.io/enforce": pulumi.String("restricted")},
+		},
+	}, pulumi.RetainOnDelete(true))
+	if err != nil {
+		return nil, err
+	}
+	return namespace.Metadata.Name().Elem(), nil
+}

@@ -1,0 +1,73 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+)
+
+// checkAdmission has the API server validate objects by a dry run: fields, values,
+// quotas and whatever else admits objects to this cluster. The error joins all
+// rejections; skipped says what only an up can check.
+//
+// Pulumi's provider skips this for an object with an unknown input. Until the image is
+// built, that is the Deployment. Here a placeholder stands for the image's digest.
+func checkAdmission(ctx context.Context, client dynamic.Interface, objects []*unstructured.Unstructured) (skipped []string, _ error) {
+	var errs []error
+	for _, object := range objects {
+		if object.GetKind() == "Secret" {
+			continue // its values are not known here
+		}
+		name := object.GetKind() + " " + object.GetName()
+		switch err := dryRun(ctx, client, object); {
+		case err == nil:
+		case onlyUpCanTell(err):
+			skipped = append(skipped, fmt.Sprintf("%s: only `pulumi up` can check it: %v", name, err))
+		default:
+			errs = append(errs, fmt.Errorf("the API server rejects %s: %w", name, err))
+		}
+	}
+	return skipped, errors.Join(errs...)
+}
+
+func dryRun(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) error {
+	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+	objects := client.Resource(resource).Namespace(object.GetNamespace())
+	body, err := object.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	force := true // the autoscaler owns the number of pods
+	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "preview", Force: &force, FieldValidation: metav1.FieldValidationStrict}
+	if live, err := objects.Get(ctx, object.GetName(), metav1.GetOptions{}); err == nil {
+		options.FieldManager = pulumiManager(live, options.FieldManager)
+	}
+	_, err = objects.Patch(ctx, object.GetName(), types.ApplyPatchType, body, options)
+	return err
+}
+
+// pulumiManager is the name, with a random part, under which Pulumi's provider owns an
+// object's fields. Under another name, fields that are no longer declared would stay,
+// and might not be valid beside the new ones.
+func pulumiManager(object *unstructured.Unstructured, otherwise string) string {
+	for _, fields := range object.GetManagedFields() {
+		if fields.Operation == metav1.ManagedFieldsOperationApply && strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") {
+			return fields.Manager
+		}
+	}
+	return otherwise
+}
+
+// onlyUpCanTell is true if the namespace does not exist yet, or if the user may not
+// write such objects: one for previews need not.
+func onlyUpCanTell(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot patch resource")
+}

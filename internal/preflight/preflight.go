@@ -1,0 +1,68 @@
+// Package preflight checks, before anything is touched, what an up would fail on later
+// and with a worse error.
+package preflight
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"user-service/internal/cluster"
+	"user-service/internal/config"
+	"user-service/internal/render"
+)
+
+// Check checks that the cluster answers, that the registry accepts the login and, in a
+// preview, that the API server accepts the objects. It returns the cluster, and completes
+// the configuration with what somebody has scaled to zero there.
+func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
+	cluster, err := cluster.Connect(*c)
+	if err != nil {
+		return nil, err
+	}
+	// Without a cluster, Pulumi's provider passes every preview, and an up without
+	// changes. Every user may read the version.
+	if _, err := cluster.Discovery().ServerVersion(); err != nil {
+		return nil, fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: run %s", c.Context, err, cluster.Kubectl("version"))
+	}
+	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
+		return nil, err
+	}
+	if ctx.DryRun() {
+		if err := checkObjects(ctx, *c, cluster); err != nil {
+			return nil, err
+		}
+	}
+	c.Service.ScaledToZero, err = scaledToZero(ctx.Context(), cluster)
+	return cluster, err
+}
+
+// checkObjects renders what is about to be declared and has the API server validate it.
+func checkObjects(ctx *pulumi.Context, c config.Config, cluster *cluster.Cluster) error {
+	rendered, err := render.Config(ctx, c)
+	if err != nil {
+		return err
+	}
+	skipped, err := checkAdmission(ctx.Context(), cluster.Dynamic, rendered.Objects())
+	for _, reason := range skipped {
+		_ = ctx.Log.Info(reason, nil)
+	}
+	return err
+}
+
+// scaledToZero returns the names of Deployments in the stack's namespace that somebody
+// has scaled to zero pods.
+func scaledToZero(ctx context.Context, cluster *cluster.Cluster) (names []string, err error) {
+	deployments, err := cluster.AppsV1().Deployments(cluster.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the Deployments of namespace %s: %w", cluster.Namespace, err)
+	}
+	for _, d := range deployments.Items {
+		if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
+			names = append(names, d.Name)
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,54 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"user-service/internal/cluster"
+	"user-service/internal/microservice"
+)
+
+// checkRegistryLogin checks that the login may push to the repository. The Docker engine
+// would find out only after the build, and does not know the keys.
+func checkRegistryLogin(ctx context.Context, repository string, login microservice.RegistryLogin) error {
+	if login.Username == "" {
+		return nil
+	}
+	repo, err := name.NewRepository(repository)
+	if err != nil {
+		return fmt.Errorf("image (%q): %w", repository, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cluster.RequestTimeout)
+	defer cancel()
+	err = remote.CheckPushPermission(repo.Tag("latest"), keychain{login}, withContext{ctx})
+	var answer *transport.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return fmt.Errorf("%s rejected registryUsername (%q) and registryPassword: %w: set them with `pulumi config set registryUsername <name>` and `pulumi config set --secret registryPassword`",
+			repo.RegistryStr(), login.Username, err)
+	}
+	return fmt.Errorf("%s, the registry of image, does not answer: %w: start it, or correct the name with `pulumi config set image <repository>`", repo.RegistryStr(), err)
+}
+
+// keychain has one login for every registry.
+type keychain struct{ microservice.RegistryLogin }
+
+func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return &authn.Basic{Username: k.Username, Password: k.Password}, nil
+}
+
+// withContext gives requests the deadline that CheckPushPermission takes no context for.
+type withContext struct{ context.Context }
+
+func (c withContext) RoundTrip(request *http.Request) (*http.Response, error) {
+	return http.DefaultTransport.RoundTrip(request.WithContext(c))
+}

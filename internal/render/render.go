@@ -1,0 +1,141 @@
+// Package render runs the program without Pulumi's engine, a cluster or a Docker engine,
+// and keeps what it declares.
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/distribution/reference"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"user-service/internal/config"
+	"user-service/internal/stack"
+)
+
+// Digest stands for that of an image, which is unknown until it is built.
+const Digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// Rendered is what one run of the program has declared and exported.
+type Rendered struct {
+	Resources []pulumi.MockResourceArgs // in the order of their types and names
+	Outputs   map[string]any
+}
+
+// Folder renders a stack as the files of a project's folder have it.
+func Folder(folder, name string) (*Rendered, error) {
+	s, err := ReadStack(folder, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.Render()
+}
+
+// Render renders a stack.
+func (s Stack) Render() (*Rendered, error) {
+	program, withKeys := config.Program(declare)
+	return render(s, program, withKeys)
+}
+
+// Config renders what a run of the program is about to declare.
+func Config(ctx *pulumi.Context, c config.Config) (*Rendered, error) {
+	return render(Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error { return declare(ctx, c) })
+}
+
+func declare(ctx *pulumi.Context, c config.Config) error {
+	_, err := stack.Declare(ctx, c)
+	return err
+}
+
+// render runs a program. For a provider's outputs stand the inputs, with the names and
+// digests that it would add.
+func render(s Stack, program pulumi.RunFunc, options ...pulumi.RunOption) (*Rendered, error) {
+	r := &recorder{}
+	withConfig := func(info *pulumi.RunInfo) {
+		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, s.Secrets, false
+	}
+	var original error // RunErr wraps it
+	err := pulumi.RunErr(
+		func(ctx *pulumi.Context) error {
+			if original = program(ctx); original != nil {
+				return original
+			}
+			pulumi.Map(ctx.GetCurrentExportMap()).ToMapOutput().ApplyT(func(outputs map[string]any) any {
+				r.rendered.Outputs = outputs
+				return nil
+			})
+			return nil
+		},
+		append([]pulumi.RunOption{pulumi.WithMocks(s.Project, s.Name, r), withConfig}, options...)...,
+	)
+	slices.SortFunc(r.rendered.Resources, func(a, b pulumi.MockResourceArgs) int {
+		return cmp.Or(cmp.Compare(a.TypeToken, b.TypeToken), cmp.Compare(a.Name, b.Name))
+	})
+	return &r.rendered, cmp.Or(original, err)
+}
+
+// Objects returns the Kubernetes objects. The values of Secrets are "[secret]".
+func (r *Rendered) Objects() (objects []*unstructured.Unstructured) {
+	for _, args := range r.Resources {
+		object := args.Inputs.MapRepl(nil, hideSecrets)
+		if object["kind"] == nil {
+			continue
+		}
+		u := &unstructured.Unstructured{Object: object}
+		if u.GetName() == "" {
+			u.SetName(args.Name + generatedSuffix)
+		}
+		objects = append(objects, u)
+	}
+	return objects
+}
+
+// generatedSuffix stands for the random one of a name that Pulumi generates.
+const generatedSuffix = "-0a1b2c3d"
+
+func hideSecrets(value resource.PropertyValue) (any, bool) {
+	if !value.IsSecret() {
+		return nil, false
+	}
+	return value.SecretValue().Element.MapRepl(nil, func(value resource.PropertyValue) (any, bool) {
+		return "[secret]", !value.IsObject() && !value.IsArray()
+	}), true
+}
+
+// recorder stands for the engine.
+type recorder struct {
+	mu       sync.Mutex
+	rendered Rendered
+}
+
+func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if strings.HasPrefix(args.TypeToken, "pulumi:") {
+		return args.Name, nil, nil
+	}
+	r.rendered.Resources = append(r.rendered.Resources, args)
+	outputs := args.Inputs.Copy()
+	if metadata := outputs["metadata"]; metadata.IsObject() && !metadata.ObjectValue().HasValue("name") {
+		named := metadata.ObjectValue().Copy()
+		named["name"] = resource.NewProperty(args.Name + generatedSuffix)
+		outputs["metadata"] = resource.NewProperty(named)
+	}
+	if args.TypeToken == "docker:index/image:Image" {
+		named, err := reference.ParseNormalizedNamed(args.Inputs["imageName"].StringValue())
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: imageName: %w", args.Name, err)
+		}
+		outputs["repoDigest"] = resource.NewProperty(named.Name() + "@" + Digest)
+	}
+	return args.Name, outputs, nil
+}
+
+func (r *recorder) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	return nil, fmt.Errorf("the program calls %s, which needs a provider", args.Token)
+}

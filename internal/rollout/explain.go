@@ -1,0 +1,147 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// explain adds to a rollout's last error what its pods report, one line for each kind of
+// problem.
+func (r rollout) explain(ctx context.Context, last error) error {
+	if errors.As(last, &permanentError{}) {
+		return fmt.Errorf("%s: %w", r.name, last)
+	}
+	lines := []string{fmt.Sprintf("%s: the rollout did not finish within %v (rolloutTimeout): %v", r.name, r.args.RolloutTimeout, last)}
+	problems, err := r.problems(ctx)
+	if err != nil {
+		lines = append(lines, fmt.Sprintf("what its pods report is unknown: %v", err))
+	}
+	count, log := map[string]int{}, map[string]string{}
+	for _, p := range problems {
+		count[p.what]++
+		log[p.what] = p.log
+	}
+	for _, what := range slices.Sorted(maps.Keys(count)) {
+		lines = append(lines, fmt.Sprintf("%d of its pods: %s%s", count[what], what, indent(log[what])))
+	}
+	lines = append(lines, "Fix this and run `pulumi up` again; for more: "+r.Kubectl("--namespace "+r.Namespace+" get pods"))
+	return errors.New(r.redact(strings.Join(lines, "\n")))
+}
+
+// redact removes the secrets from what pods report, the longest first, because one may be
+// part of another. One of a few letters is no secret, and would remove half of the text.
+func (r rollout) redact(text string) string {
+	secrets := append(slices.Collect(maps.Values(r.args.SecretEnv)), r.args.RegistryLogin.Password)
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range secrets {
+		if len(secret) >= 4 {
+			text = strings.ReplaceAll(text, secret, "[secret]")
+		}
+	}
+	return text
+}
+
+// problem is why a pod is not ready, in words that are the same for all pods with that
+// problem, and the end of this pod's log.
+type problem struct{ what, log string }
+
+// problems are those of the pods of the new revision, or of the Deployment if it cannot
+// create pods.
+func (r rollout) problems(ctx context.Context) (problems []problem, err error) {
+	d, err := r.deployment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			return []problem{{what: c.Reason + ": " + c.Message}}, nil
+		}
+	}
+	sets, err := r.AppsV1().ReplicaSets(r.Namespace).List(ctx, r.selector())
+	if err != nil {
+		return nil, err
+	}
+	const revision, hash = "deployment.kubernetes.io/revision", appsv1.DefaultDeploymentUniqueLabelKey
+	current := map[string]bool{}
+	for _, set := range sets.Items {
+		current[set.Labels[hash]] = set.Annotations[revision] == d.Annotations[revision]
+	}
+	pods, err := r.CoreV1().Pods(r.Namespace).List(ctx, r.selector())
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range pods.Items {
+		if p := r.podProblem(ctx, pod); current[pod.Labels[hash]] && p.what != "" {
+			problems = append(problems, p)
+		}
+	}
+	return problems, nil
+}
+
+// podProblem returns why a pod is not ready, or did not stay so, and nothing for one that
+// is.
+func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return problem{what: c.Reason + ": " + c.Message}
+		}
+	}
+	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == r.name })
+	if i < 0 {
+		return problem{what: string(pod.Status.Phase) + r.lastWarning(ctx, pod)}
+	}
+	c := pod.Status.ContainerStatuses[i]
+	ended, waiting := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated), c.State.Waiting
+	switch {
+	case ended != nil:
+		what := fmt.Sprintf("%s, exit code %d", ended.Reason, ended.ExitCode)
+		if waiting != nil {
+			what = waiting.Reason + ": " + what
+		}
+		return problem{what, ended.Message}
+	case waiting != nil && waiting.Message != "":
+		return problem{what: waiting.Reason + ": " + waiting.Message}
+	case waiting != nil:
+		return problem{what: waiting.Reason + r.lastWarning(ctx, pod)}
+	case !c.Ready:
+		return problem{"running and not ready" + r.lastWarning(ctx, pod), r.log(ctx, pod)}
+	}
+	return problem{}
+}
+
+// lastWarning is the latest event of type Warning about a pod.
+func (r rollout) lastWarning(ctx context.Context, pod corev1.Pod) string {
+	events, err := r.CoreV1().Events(r.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Warning,involvedObject.name=" + pod.Name})
+	if err != nil || len(events.Items) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(events.Items, func(a, b corev1.Event) int { return a.LastTimestamp.Compare(b.LastTimestamp.Time) })
+	return ": " + last.Message
+}
+
+// log is the end of the log of a pod's container.
+func (r rollout) log(ctx context.Context, pod corev1.Pod) string {
+	lines := int64(5)
+	log, err := r.CoreV1().Pods(r.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: r.name, TailLines: &lines}).DoRaw(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
+}
+
+// indent sets the end of a pod's log apart from the program's own words.
+func indent(log string) string {
+	if log = strings.TrimSpace(log); log == "" {
+		return ""
+	}
+	return "; the last log lines of one:\n    " + strings.ReplaceAll(log, "\n", "\n    ")
+}
