@@ -76,16 +76,14 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 func (r *reader) validate(c Config) {
 	s := c.Service
 	if s.MaxReplicas > 0 && s.Replicas > s.MaxReplicas {
-		r.errorf("replicas (%d) is above maxReplicas (%d): raise it with `pulumi config set maxReplicas %d`",
-			s.Replicas, s.MaxReplicas, s.Replicas)
+		r.errorf("replicas (%[1]d) is above maxReplicas (%[2]d): raise it with `pulumi config set maxReplicas %[1]d`", s.Replicas, s.MaxReplicas)
 	}
 	if !s.MemoryLimit.IsZero() && s.MemoryRequest.Cmp(s.MemoryLimit) > 0 {
-		r.errorf("memoryRequest (%v) is above memoryLimit (%v): raise it with `pulumi config set memoryLimit %v`",
-			&s.MemoryRequest, &s.MemoryLimit, &s.MemoryRequest)
+		r.errorf("memoryRequest (%[1]v) is above memoryLimit (%[2]v): raise it with `pulumi config set memoryLimit %[1]v`", &s.MemoryRequest, &s.MemoryLimit)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		if _, both := s.SecretEnv[name]; both {
-			r.errorf("env.%s is also in secretEnv: remove one of them with `pulumi config rm --path env.%s`", name, name)
+			r.errorf("env.%[1]s is also in secretEnv: remove one of them with `pulumi config rm --path env.%[1]s`", name)
 		}
 	}
 	if s.RegistryLogin.Username == "" && s.RegistryLogin.Password != "" {

@@ -175,7 +175,7 @@ func (r *reader) checkKeys(keys []string) {
 			}
 			r.errorf("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, r.ctx.Stack(), advice, key)
 		case !ours && known:
-			r.errorf("%s in Pulumi.%s.yaml is not read by project %[3]s: rename it to %[3]s:%[4]s", full, r.ctx.Stack(), r.ctx.Project(), key)
+			r.errorf("%s in Pulumi.%s.yaml is not read by project %s: set %s instead, and remove this one with `pulumi config rm %s`", full, r.ctx.Stack(), r.ctx.Project(), key, full)
 		}
 	}
 }

@@ -1,246 +1,143 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"user-service/internal/offline"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"user-service/internal/render"
 )
 
-// root is the project's folder.
-const root = "../.."
+const (
+	autoscaled = "autoscaled: orders 2 to 10 pods, 8 objects\n"
+	fixed      = "fixed: orders 3 pods, 5 objects\n"
+	builds     = "    builds: orders-image, and restarts its pods if its content differs\n"
+	end        = "\nUnknown without a cluster: what runs there now, whether it admits these objects, and whether the source builds.\n" +
+		"`pulumi preview` asks the cluster; `pulumi up` builds.\n"
+)
 
-// end is what every preview says in the end.
-const end = `
-Not known without a cluster: what runs there now, whether it admits these objects, and whether app/ builds.
-` + "`pulumi preview` asks the cluster; `pulumi up` builds.\n"
-
-func TestTheShippedStacksDeclareTheseManifests(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"dev", "prod"} {
-		recording, err := offline.Read(root, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := recording.YAML()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := (preview{folder: root}).compare(goldenFile(name), text); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// unchanged is what a preview says of stack prod when nothing of it changes.
-const unchanged = "prod: 2 to 10 pods, 7 resources, no changes\n"
-
-// changed are changes of the project, and what a preview says of them.
-var changed = map[string]struct {
-	edits map[string]string // old to new text of Pulumi.dev.yaml, "" for its end
-	other string            // a file that is written anew
-	want  string
-}{
-	"nothing": {
-		want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + end,
-	},
-	"a fixed size": {
-		edits: map[string]string{"": "  user-service:replicas: \"10\"\n"},
-		want: `dev: 10 pods, 6 resources
-!   Deployment user-service-deployment
-!     spec.replicas: 3 → 10
-!   HorizontalPodAutoscaler user-service-hpa
-!     spec.maxReplicas: 3 → 10
-!     spec.minReplicas: 3 → 10
-    scales: 3 pods → 10 pods
-` + unchanged + end,
-	},
-	"a setting of the service, and a secret one": {
-		edits: map[string]string{"": "  user-service:env:\n    LOG_LEVEL: debug\n  user-service:secretEnv:\n    TOKEN:\n      secure: v1:abc:def\n"},
-		want: `dev: 3 pods, 7 resources
-!   Deployment user-service-deployment
-+     spec.template.spec.containers[0].envFrom[0].secretRef.name: "secret-env-0a1b2c3d"
-+     spec.template.spec.containers[0].env[0].name: "LOG_LEVEL"
-+     spec.template.spec.containers[0].env[0].value: "debug"
-+   Secret secret-env
-    restarts: all pods of Deployment user-service-deployment
-` + unchanged + end,
-	},
-	"another image": {
-		edits: map[string]string{"golang:1.26-alpine": "golang:1.27-alpine"},
-		want: `dev: 3 pods, 6 resources
-!   image
-!     build.args.GO_IMAGE: "127.0.0.1:5000/golang:1.26-alpine" → "127.0.0.1:5000/golang:1.27-alpine"
-    builds: the image, and restarts all pods if its content differs
-` + unchanged + end,
-	},
-	"another source": {
-		other: "app/main.go",
-		want: `dev: 3 pods, 6 resources
-    builds: the image, and restarts all pods if its content differs
-prod: 2 to 10 pods, 7 resources
-    builds: the image, and restarts all pods if its content differs
-` + end,
-	},
-	"a source file more": {
-		other: "app/more.go",
-		want: `dev: 3 pods, 6 resources
-    builds: the image, and restarts all pods if its content differs
-prod: 2 to 10 pods, 7 resources
-    builds: the image, and restarts all pods if its content differs
-` + end,
-	},
-	"a new stack": {
-		other: "Pulumi.test.yaml",
-		want: "dev: 3 pods, 6 resources, no changes\n" + unchanged + `test: 3 pods, 6 resources
-+   Deployment user-service-deployment
-+   HorizontalPodAutoscaler user-service-hpa
-+   NetworkPolicy user-service-policy
-+   PodDisruptionBudget user-service-pdb
-+   Service user-service
-+   image
-` + end,
-	},
-}
-
-func TestAPreviewTellsWhatAChangeChanges(t *testing.T) {
-	t.Parallel()
-	for name, test := range changed {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := copyProject(t)
-			for old, new := range test.edits {
-				edit(t, filepath.Join(p.folder, "Pulumi.dev.yaml"), old, new)
-			}
-			if test.other != "" {
-				content, err := os.ReadFile(filepath.Join(root, "Pulumi.dev.yaml"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := write(filepath.Join(p.folder, test.other), string(content)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p.out = filepath.Join(p.folder, "testdata") // as `make golden` does
-			var out strings.Builder
-			if err := p.run(&out, nil); err != nil {
-				t.Fatal(err)
-			}
-			if out.String() != test.want {
-				t.Errorf("got:\n%s\nwant:\n%s", out.String(), test.want)
-			}
-		})
-	}
-}
-
-func TestAPreviewNamesEachFault(t *testing.T) {
+func TestAPreviewShowsTheEffectsOfAChange(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		setting string
-		want    string
-		stale   bool
+		file, old, new string // an old text of "" is the end of a file, which need not exist
+		want           string
 	}{
-		"golden files of before": {
-			setting: `replicas: "10"`,
-			want:    "dev: testdata/dev.yaml is not what the program declares, from line 5 (\"#   maxReplicas: 3\" there, \"#   maxReplicas: 10\" declared) on: run `make golden`, and commit what it writes",
-			stale:   true,
-		},
-		"two bad settings": {
-			setting: "replicas: \"0\"\n  user-service:replcas: \"3\"",
-			want: "dev: replicas (0) is below 1: set it with `pulumi config set replicas 1`\n" +
-				"dev: unknown key \"replcas\" in Pulumi.dev.yaml: did you mean \"replicas\"? Remove this one with `pulumi config rm replcas`",
-		},
-		"a setting against a policy": {
-			setting: "version: latest",
-			want:    "dev: image is against the policy \"no image is the latest\": \"127.0.0.1:5000/user-service:latest\" is whatever is the latest: set it with `pulumi config set version v1.0` or `pulumi config set goImage golang:1.26-alpine`",
-		},
+		"nothing":          {want: autoscaled + fixed},
+		"a fixed number":   {"Pulumi.fixed.yaml", "", "  shop:replicas: 10\n", autoscaled + "fixed: orders 10 pods, 5 objects\n    scales: orders 10 pods, from orders 3 pods\n"},
+		"a number to vary": {"Pulumi.fixed.yaml", "", "  shop:maxReplicas: 10\n", autoscaled + "fixed: orders 3 to 10 pods, 5 objects\n    scales: orders 3 to 10 pods, from orders 3 pods\n"},
+		"a variable":       {"Pulumi.fixed.yaml", "", "  shop:env:\n    A: b\n", autoscaled + fixed + "    restarts: all pods of Deployment orders-deployment\n"},
+		"a first secret": {"Pulumi.fixed.yaml", "", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:abc:def\n", autoscaled +
+			"fixed: orders 3 pods, 6 objects\n    restarts: all pods of Deployment orders-deployment\n    creates: Secret orders-env-0a1b2c3d\n"},
+		"no secret any more": {"Pulumi.autoscaled.yaml", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:dG9rZW4=\n", "",
+			"autoscaled: orders 2 to 10 pods, 7 objects\n    restarts: all pods of Deployment orders-deployment\n    deletes: Secret orders-env-0a1b2c3d\n" + fixed},
+		"another base image":       {"Pulumi.fixed.yaml", "", "  shop:goImage: golang:1.99\n", autoscaled + fixed + builds},
+		"other source":             {"app/main.go", "main", "other", autoscaled + builds + fixed + builds},
+		"another file of source":   {"app/more.go", "", "package main\n", autoscaled + builds + fixed + builds},
+		"a source of no influence": {"docs/more.md", "", "More.\n", autoscaled + fixed},
+		"a new stack": {"Pulumi.new.yaml", "", "config:\n  kubernetes:context: here\n  shop:image: registry.example.com/shop/orders\n", autoscaled + fixed +
+			"new: orders 3 pods, 5 objects\n    creates: Deployment orders-deployment\n    creates: HorizontalPodAutoscaler orders-hpa\n    creates: Service orders\n" +
+			"    creates: NetworkPolicy orders-policy\n    creates: PodDisruptionBudget orders-pdb\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := copyProject(t)
-			edit(t, filepath.Join(p.folder, "Pulumi.dev.yaml"), "", "  user-service:"+test.setting+"\n")
-			err := p.run(&strings.Builder{}, nil)
-			if err == nil || err.Error() != test.want {
-				t.Errorf("got:\n%v\nwant:\n%s", err, test.want)
-			}
-			if errors.Is(err, errStale) != test.stale {
-				t.Errorf("stale golden files alone: %t, want %t", !test.stale, test.stale)
+			p := project(t)
+			edit(t, filepath.Join(p.folder, cmp.Or(test.file, "docs/no.md")), test.old, test.new)
+			p.out = filepath.Join(p.folder, "testdata") // as `make golden` does
+			var out strings.Builder
+			if err := p.run(&out, nil); err != nil || out.String() != test.want+end {
+				t.Errorf("got (%v):\n%s\nwant:\n%s", err, out.String(), test.want+end)
 			}
 		})
 	}
 }
 
-func TestABaseThatIsNoCommitIsNamed(t *testing.T) {
+func TestAPreviewReportsEachError(t *testing.T) {
 	t.Parallel()
-	p := copyProject(t)
-	p.base = "origin/mian"
-	err := p.run(&strings.Builder{}, []string{"dev"})
-	const want = `dev: "origin/mian" is no commit to compare with: name one with -base (in a shallow clone, fetch it first)`
-	if err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	for name, test := range map[string]struct{ setting, base, want string }{
+		"a golden file of before": {"replicas: 10", "HEAD", "fixed: testdata/fixed.yaml is not what the program declares: run `make golden` and commit what it writes"},
+		"two invalid keys": {"replicas: 0\n  shop:replcas: 3", "HEAD", "fixed: replicas (0) is below 1: set it with `pulumi config set replicas 1`\n" +
+			"fixed: unknown key \"replcas\" in Pulumi.fixed.yaml: did you mean \"replicas\"? Remove this one with `pulumi config rm replcas`"},
+		"no such base": {"replicas: 3", "origin/mian", `fixed: "origin/mian" is not a commit to compare with: name one with -base (in a shallow clone, fetch it first)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := project(t)
+			p.base = test.base
+			edit(t, filepath.Join(p.folder, "Pulumi.fixed.yaml"), "", "  shop:"+test.setting+"\n")
+			if err := p.run(&strings.Builder{}, []string{"fixed"}); err == nil || err.Error() != test.want {
+				t.Errorf("got:\n%v\nwant:\n%s", err, test.want)
+			}
+		})
 	}
 }
 
 func TestTheSchemaIsStrict(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		object map[string]any
-		want   string
-	}{
-		"a field that there is not": {
-			map[string]any{"apiVersion": "v1", "kind": "Service", "spec": map[string]any{"portz": []any{}}},
-			`it is not what the Kubernetes API takes: unknown field "spec.portz"`,
-		},
-		"a value of another type": {
-			map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "spec": map[string]any{"replicas": "three"}},
-			"it is not what the Kubernetes API takes: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
-		},
-		"a kind that there is not": {
-			map[string]any{"apiVersion": "apps/v1", "kind": "Deploymint"},
-			"it is not what the Kubernetes API takes: no kind \"Deploymint\" is registered for version \"apps/v1\"",
-		},
+	object := func(apiVersion, kind, field string, value any) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": "orders"}, "spec": map[string]any{field: value},
+		}}
+	}
+	for want, object := range map[string]*unstructured.Unstructured{
+		`Service orders is not valid: unknown field "spec.portz"`:                                                object("v1", "Service", "portz", "http"),
+		`Deployment orders is not valid: json: cannot unmarshal string into Go struct field DeploymentSpec.spec`: object("apps/v1", "Deployment", "replicas", "three"),
+		`Deploymint orders is not valid: no kind "Deploymint" is registered for version "apps/v1"`:               object("apps/v1", "Deploymint", "replicas", 3),
 	} {
-		err := checkSchema(map[string]map[string]any{"it": test.object})
-		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %s", name, err, test.want)
+		if err := checkSchema([]*unstructured.Unstructured{object}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }
 
-// copyProject is a checkout with the files that a preview reads, all committed.
-func copyProject(t *testing.T) preview {
+// project is a checkout of a project with a source and golden files, all committed.
+func project(t *testing.T) preview {
 	t.Helper()
-	folder := t.TempDir()
-	for _, command := range []string{
-		"cp -R ../../Pulumi.yaml ../../Pulumi.dev.yaml ../../Pulumi.prod.yaml ../../testdata ../../app " + folder,
-		"sed -i /^encryptionsalt/d " + folder + "/Pulumi.dev.yaml",
-		"git -C " + folder + " init --quiet",
-		"git -C " + folder + " add --all",
-		"git -C " + folder + " -c user.name=me -c user.email=me@example.com commit --quiet --message=base",
-	} {
-		if out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", command, err, out)
+	p := preview{folder: t.TempDir(), base: "HEAD", out: t.TempDir()}
+	if err := os.CopyFS(p.folder, os.DirFS("../testdata")); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, filepath.Join(p.folder, "app", "main.go"), "", "package main\n")
+	for _, stack := range []string{"autoscaled", "fixed"} {
+		rendered, err := render.Folder(p.folder, stack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := rendered.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(t, filepath.Join(p.folder, "testdata", stack+".yaml"), "", text)
+	}
+	for _, command := range []string{"init --quiet", "add --all", "-c user.name=me -c user.email=me@example.com commit --quiet --message=base"} {
+		git := exec.CommandContext(t.Context(), "git", strings.Fields(command)...)
+		git.Dir = p.folder
+		if out, err := git.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v: %s", command, err, out)
 		}
 	}
-	return preview{folder: folder, base: "HEAD"}
+	return p
 }
 
-// edit replaces a text in a file; "" stands for its end.
+// edit replaces a text of a file; "" is the end of one, which need not exist.
 func edit(t *testing.T, file, old, new string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		err = os.MkdirAll(filepath.Dir(file), 0o755)
 	}
 	changed := string(content) + new
 	if old != "" {
 		changed = strings.Replace(string(content), old, new, 1)
 	}
-	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
+	if err == nil {
+		err = os.WriteFile(file, []byte(changed), 0o644)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -45,8 +45,8 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 			want: []string{"exit code 2", "out of luck"}, serves: true,
 		},
 		{
-			name: "is gone from the registry", file: "internal/stack/declare.go",
-			good: "Image: image.RepoDigest", bad: `Image: pulumi.String(s.Image + "@sha256:` + strings.Repeat("0", 64) + `")`,
+			name: "is gone from the registry", file: "internal/microservice/microservice.go",
+			good: "m.podSpec(image.RepoDigest,", bad: `m.podSpec(pulumi.String(args.Build.Repository + "@sha256:` + strings.Repeat("0", 64) + `"),`,
 			want: []string{"ImagePullBackOff", "not found"},
 		},
 		{

@@ -83,7 +83,7 @@ func (s story) sameSourceSameLayer(t *testing.T) {
 	elsewhere.sh(t, "chmod -R go= app && find app -exec touch --date=2001-02-03 {} +")
 	// Layers and caches of its own, so that builds beside this one keep theirs.
 	elsewhere.sh(t, `sed -i 's#type=cache,target=\(\S*\)#type=cache,id=`+anew+`\1,target=\1#; s#^WORKDIR#ENV ELSEWHERE=`+anew+`\n&#' app/Dockerfile`)
-	took := elsewhere.up(t, "--target=urn:pulumi:dev::user-service::docker:index/image:Image::image")
+	took := elsewhere.up(t, "--target=urn:pulumi:dev::user-service::microservice:index:Microservice$docker:index/image:Image::user-service-image")
 	here, there := registryLayers(t, s.Image, "v1.0"), registryLayers(t, elsewhere.Image, "v1.0")
 	if !slices.Equal(here, there) {
 		t.Errorf("the layers are %v here and %v there", here, there)
@@ -212,7 +212,7 @@ func (s story) badSettingsAreRefused(t *testing.T) {
 	if err == nil {
 		t.Fatalf("up accepts them:\n%s", out)
 	}
-	for _, want := range []string{`replicas ("ten") is not a whole number`, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"?`} {
+	for _, want := range []string{`replicas ("ten") is not an integer`, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"?`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("up does not say %q but:\n%s", want, out)
 		}

@@ -245,7 +245,7 @@ func (s story) objects(t *testing.T) string {
 // runs in one hangs on the API server by its exec.
 func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	t.Helper()
-	address := s.kubectl(t, "get", "service", "user-service", "--output=jsonpath={.spec.clusterIP}")
+	address := s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}")
 	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=50", "-for=10m", "http://"+address+"/users")
 	var out bytes.Buffer
 	load.Stdout, load.Stderr = &out, &out

@@ -15,7 +15,7 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 	s := newStoryBesideOthers(t, "preview")
 	t.Run("before there is a namespace", func(t *testing.T) {
 		out := s.preview(t)
-		for _, want := range []string{"kubernetes:apps/v1:Deployment deployment create", "deployment: the API server checks it no sooner than `pulumi up`: namespaces \"preview\" not found"} {
+		for _, want := range []string{"kubernetes:apps/v1:Deployment user-service-deployment create", "Deployment user-service-deployment: only `pulumi up` can check it: namespaces \"preview\" not found"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("the preview does not say %q but:\n%s", want, out)
 			}
@@ -26,14 +26,14 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 	s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
 	t.Run("an image to be rebuilt", func(t *testing.T) {
 		out := s.preview(t)
-		if !strings.Contains(out, "kubernetes:apps/v1:Deployment deployment update") {
+		if !strings.Contains(out, "kubernetes:apps/v1:Deployment user-service-deployment update") {
 			t.Errorf("the preview does not update the Deployment:\n%s", out)
 		}
 	})
 	t.Run("fields that take the place of others", func(t *testing.T) {
-		const before, after = `HttpGet:          httpGet("/readyz"),`, `TcpSocket: corev1.TCPSocketActionArgs{Port: pulumi.String(httpPortName)},`
-		s.edit(t, "internal/stack/workload.go", before, after)
-		defer s.edit(t, "internal/stack/workload.go", after, before)
+		const before, after = `HttpGet:          corev1.HTTPGetActionArgs{Path: pulumi.String(path), Port: pulumi.String(httpPort)},`, `TcpSocket: corev1.TCPSocketActionArgs{Port: pulumi.String(httpPort)},`
+		s.edit(t, "internal/microservice/pods.go", before, after)
+		defer s.edit(t, "internal/microservice/pods.go", after, before)
 		s.preview(t) // a probe with both would be refused
 	})
 	for _, edit := range refusedEdits {
@@ -66,17 +66,10 @@ var refusedEdits = []struct {
 }{
 	{
 		name: "a value that the API server does not take",
-		file: "internal/stack/workload.go",
+		file: "internal/microservice/deployment.go",
 		old:  `pulumi.String("100%")`,
 		new:  `pulumi.String("all of them")`,
-		want: []string{"the API server refuses Deployment user-service-deployment: ", "spec.strategy.rollingUpdate.maxSurge: Invalid value"},
-	},
-	{
-		name: "pods that do not run a digest",
-		file: "internal/stack/declare.go",
-		old:  "pod := Pod{Image: image.RepoDigest}",
-		new:  "pod := Pod{Image: image.ImageName}",
-		want: []string{`deployment is against the policy "pods run a digest": container user-service runs "127.0.0.1:5000/preview/user-service:v1.0", which is no digest: give it the image's RepoDigest (internal/stack/declare.go)`},
+		want: []string{"the API server rejects Deployment user-service-deployment: ", "spec.strategy.rollingUpdate.maxSurge: Invalid value"},
 	},
 }
 
@@ -107,14 +100,11 @@ func (s story) previewFails(t *testing.T, wants ...string) {
 // no network either, no home, no Docker engine and no program but git.
 func TestAPreviewWithNothingAtAll(t *testing.T) {
 	t.Parallel()
-	checkout := sandbox(t).Checkout
+	s := newStory(t, "nothing")
+	s.commit(t, "base")
+	s.run(t, "make", "golden")
 	folder := t.TempDir()
-	program := filepath.Join(folder, "preview")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./internal/preview")
-	build.Dir = checkout
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the preview: %v: %s", err, out)
-	}
+	program := filepath.Join(s.Dir, ".build", "preview")
 	git, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatal(err)
@@ -124,19 +114,19 @@ func TestAPreviewWithNothingAtAll(t *testing.T) {
 	}
 	start := time.Now()
 	preview := exec.CommandContext(t.Context(), "unshare", "--net", program, "-out", filepath.Join(folder, "manifests"))
-	preview.Dir, preview.Env = checkout, []string{"PATH=" + folder, "HOME=" + folder}
+	preview.Dir, preview.Env = s.Dir, []string{"PATH=" + folder, "HOME=" + folder}
 	out, err := preview.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, out)
 	}
 	t.Logf("in %.2f s:\n%s", time.Since(start).Seconds(), out)
-	for _, want := range []string{"dev: 3 pods, 6 resources", "prod: 2 to 10 pods, 7 resources", "Not known without a cluster: "} {
+	for _, want := range []string{"dev: user-service 3 pods, 6 objects", "prod: user-service 2 to 10 pods, 6 objects", "Unknown without a cluster: "} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the preview does not say %q", want)
 		}
 	}
 	// What it writes is good for a cluster.
-	for stack, namespace := range map[string]string{"dev": "default", "prod": "prod"} {
-		ownStory(t).run(t, "kubectl", "--namespace="+namespace, "apply", "--dry-run=client", "--filename="+filepath.Join(folder, "manifests", stack+".yaml"))
+	for stack, namespace := range map[string]string{"dev": s.Namespace, "prod": "prod"} {
+		s.run(t, "kubectl", "--namespace="+namespace, "apply", "--dry-run=client", "--filename="+filepath.Join(folder, "manifests", stack+".yaml"))
 	}
 }

@@ -38,10 +38,10 @@ func TestAPrivateRegistry(t *testing.T) {
 	for _, bad := range []struct {
 		name, user, password, want string
 	}{
-		{"no password", "robot", "", "registryPassword is missing, and registryUsername is there"},
-		{"a wrong password", "robot", "open-sesame", `registryUsername ("robot") and registryPassword are no login of ` + cluster.PrivateRegistry},
-		{"a wrong user", "rabot", password, `registryUsername ("rabot") and registryPassword are no login of ` + cluster.PrivateRegistry},
-		{"no user", "", password, "registryUsername is missing, and registryPassword is there"},
+		{"no password", "robot", "", "registryUsername is set and registryPassword is missing"},
+		{"a wrong password", "robot", "open-sesame", cluster.PrivateRegistry + ` rejected registryUsername ("robot") and registryPassword`},
+		{"a wrong user", "rabot", password, cluster.PrivateRegistry + ` rejected registryUsername ("rabot") and registryPassword`},
+		{"no user", "", password, "registryPassword is set and registryUsername is missing"},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			s.setLogin(t, bad.user, bad.password)
@@ -62,7 +62,8 @@ func TestAPrivateRegistry(t *testing.T) {
 
 	before, image := names(s.pods(t)), s.image(t)
 	uid, _ := s.pullSecret(t)
-	s.setLogin(t, "robot2", addRobot(t, "robot2"))
+	other := addRobot(t, "robot2")
+	s.setLogin(t, "robot2", other)
 	took := s.up(t)
 	if after := names(s.pods(t)); !slices.Equal(before, after) {
 		t.Errorf("another login rolled the pods from %v to %v", before, after)
@@ -70,7 +71,7 @@ func TestAPrivateRegistry(t *testing.T) {
 	if now := s.image(t); now != image {
 		t.Errorf("another login made another image: %s, was %s", now, image)
 	}
-	if now, login := s.pullSecret(t); now != uid || !strings.Contains(login, "robot2") {
+	if now, login := s.pullSecret(t); now != uid || !strings.Contains(login, base64.StdEncoding.EncodeToString([]byte("robot2:"+other))) {
 		t.Errorf("nodes pull with Secret %s, which was %s: %s", now, uid, strings.ReplaceAll(login, password, "…"))
 	}
 	s.set(t, map[string]string{"version": "v1.1"})

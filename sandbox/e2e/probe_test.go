@@ -122,7 +122,7 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 	go func() {
 		ended <- s.execProbe(t.Context(), &seen, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
 			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
-			"http://user-service"+a.Path)
+			"http://"+s.Service+a.Path)
 	}()
 	return func() traffic {
 		t.Helper()

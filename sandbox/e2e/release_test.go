@@ -108,9 +108,9 @@ func (s story) killedUnderLoad(t *testing.T) {
 // the drain out of the pod and of the service.
 func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
 	s := newStoryBesideOthers(t, "undrained")
-	s.edit(t, "internal/stack/workload.go", "Seconds: pulumi.Int(preStopSeconds)", "Seconds: pulumi.Int(0)")
-	s.edit(t, "app/config.go", `"DRAIN_DELAY", 5*time.Second`, `"DRAIN_DELAY", 0`)
-	s.edit(t, "app/config.go", `"SHUTDOWN_TIMEOUT", writeTimeout`, `"SHUTDOWN_TIMEOUT", time.Millisecond`)
+	s.edit(t, "internal/microservice/drain.go", "preStop = 5 * time.Second", "preStop = 0 * time.Second")
+	s.edit(t, "internal/microservice/drain.go", "drainDelay = 5 * time.Second", "drainDelay = 0 * time.Second")
+	s.edit(t, "internal/microservice/drain.go", "shutdownTimeout = 15 * time.Second", "shutdownTimeout = time.Millisecond")
 	s.deploy(t)
 	s.startProbe(t)
 	load := s.underLoad(t, func(t *testing.T) {

@@ -96,8 +96,11 @@ func TestTheAPIServerTakesTheManifests(t *testing.T) {
 	s := newStoryBesideOthers(t, "strict")
 	s.kubectl(t, "create", "namespace", s.Namespace)
 	s.kubectl(t, "label", "namespace", s.Namespace, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+	s.set(t, map[string]string{"namespace": "default"}) // which is not declared
+	s.commit(t, "base")
+	s.run(t, "make", "golden")
 	for _, stack := range []string{"dev", "prod"} {
-		manifests, err := os.ReadFile(filepath.Join(sandbox(t).Checkout, "testdata", stack+".yaml"))
+		manifests, err := os.ReadFile(filepath.Join(s.Dir, "testdata", stack+".yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,13 +34,14 @@ type story struct {
 	Dir       string
 	Namespace string
 	Image     string // its repository
+	Service   string // its name
 
 	env     []string
 	cluster kubernetes.Interface
 }
 
 // files are what a user has of the program, linked; tests and sandbox stay behind.
-var files = []string{".build/program", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"}
+var files = []string{".build/program", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "tools", "Makefile", "Pulumi.yaml"}
 
 // ownStory is the user's own project, with what its stack dev deployed.
 func ownStory(t testing.TB) story {
@@ -59,7 +60,7 @@ func ownStory(t testing.TB) story {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return story{Dir: s.Checkout, Namespace: "default", env: s.Environ(t.Context()), cluster: client}
+	return story{Dir: s.Checkout, Namespace: "default", Service: "user-service", env: s.Environ(t.Context()), cluster: client}
 }
 
 // newStory makes one with a new stack dev, and a namespace that goes with the test.
@@ -69,6 +70,8 @@ func newStory(t testing.TB, namespace string) story {
 	state, copied := t.TempDir(), t.TempDir()
 	s.run(t, "cp", slices.Concat([]string{"--archive", "--parents"}, files, []string{copied})...)
 	s.Dir = copied
+	// The user's own stack files may say anything.
+	s.run(t, "cp", fixture(t, "Pulumi.dev.yaml"), fixture(t, "Pulumi.prod.yaml"), ".")
 	s.Namespace = namespace
 	s.Image = cluster.Registry + "/" + namespace + "/user-service"
 	s = s.with("PULUMI_BACKEND_URL=file://" + state)
@@ -79,6 +82,12 @@ func newStory(t testing.TB, namespace string) story {
 	s.set(t, map[string]string{"namespace": namespace, "image": s.Image})
 	t.Cleanup(func() { s.removeNamespace(t) })
 	return s
+}
+
+// fixture is the path of a file or folder that tests deploy.
+func fixture(t testing.TB, name string) string {
+	t.Helper()
+	return filepath.Join(sandbox(t).Checkout, "sandbox", "e2e", "testdata", name)
 }
 
 // turn is something that only so many tests may have at a time.
@@ -263,7 +272,7 @@ func (s story) pods(t testing.TB) []corev1.Pod {
 }
 
 func (s story) tryPods(ctx context.Context) ([]corev1.Pod, error) {
-	list, err := s.cluster.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=user-service"})
+	list, err := s.cluster.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + s.Service})
 	if err != nil {
 		return nil, err
 	}
@@ -380,7 +389,7 @@ func (s story) allAnswer(t testing.TB, pods, requests int) {
 	t.Helper()
 	start := time.Now()
 	for {
-		answer := s.ask(t, "http://user-service/users", requests)
+		answer := s.ask(t, "http://"+s.Service+"/users", requests)
 		if answer.Statuses[http.StatusOK] != requests {
 			t.Fatalf("%d requests: statuses %v, errors %q; want all 200", requests, answer.Statuses, answer.Errors)
 		}

@@ -85,7 +85,7 @@ func TestAStoppedFleetStartsAgain(t *testing.T) {
 	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool { return len(pods) == 0 }); err != nil {
 		t.Fatal(err)
 	}
-	const want = "someone has scaled the Deployment to 0: start it again with `pulumi up --refresh`"
+	const want = "the Deployment has been scaled to 0: start it again with `pulumi up --refresh`"
 	if out, err := s.tryUp(t); err == nil || !strings.Contains(out, want) {
 		t.Errorf("up does not say %q but (%v):\n%s", want, err, out)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -120,7 +121,7 @@ func readYAML(t *testing.T, file string, into any) {
 const (
 	previewStep = `.ci/preview "$BASE" "$RUNNER_TEMP/comment.md"`
 	upStep      = `.ci/up "$STACK"`
-	commentStep = `go run ./internal/comment "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`
+	commentStep = `.ci/comment "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`
 )
 
 func TestTheWorkflowsRunTheseCommands(t *testing.T) {
@@ -136,14 +137,56 @@ func TestTheWorkflowsRunTheseCommands(t *testing.T) {
 		}
 	}
 	slices.Sort(commands)
-	if want := []string{previewStep, upStep, commentStep}; !slices.Equal(commands, want) {
+	if want := []string{commentStep, previewStep, upStep}; !slices.Equal(commands, want) {
 		t.Fatalf("the workflows run %q, the tests below %q", commands, want)
 	}
 }
 
-// TestTheWorkflowsStepsRun runs each command of the workflows but the comment, which
-// has tests of its own, for a stack on the sandbox: a pull request's preview and,
-// when it is merged, its release.
+// TestOneCommentIsKeptUpToDate posts comments with a stand-in for gh, which answers as
+// GitHub's API does when there is a comment with the marker, or none.
+func TestOneCommentIsKeptUpToDate(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for name, content := range map[string]string{
+		"gh": `#!/bin/bash
+set -eu
+echo "$*" | sed 's/body=@.*//' >>calls
+case "$*" in
+*--paginate*issues/7/comments*startswith*user-service:\ preview*) [ ! -e posted ] || printf '41\n42\n' ;;
+*--field\ body=@*) cp "${@: -1:1}" posted 2>/dev/null || cp "$(echo "${@: -1:1}" | sed 's/body=@//')" posted ;;
+*) echo "unexpected: gh $*" >&2; exit 1 ;;
+esac
+`,
+		"short.md": "a first comment\n",
+		"long.md":  "```diff\n" + strings.Repeat("+ a line of a comment that is far too long for GitHub\n", 2000) + "```\n",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, post := range []struct{ file, call, ends string }{
+		{"short.md", "api --silent --method POST repos/acme/users/issues/7/comments --field ", "a first comment\n"},
+		{"long.md", "api --silent --method PATCH repos/acme/users/issues/comments/41 --field ", "far too long for GitHub\n```\n\n… and more: see the log of the job.\n"},
+	} {
+		comment := exec.CommandContext(t.Context(), filepath.Join(sandbox(t).Checkout, ".ci", "comment"), post.file, "7")
+		comment.Dir = folder
+		comment.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"), "GITHUB_REPOSITORY=acme/users")
+		if out, err := comment.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		calls, _ := os.ReadFile(filepath.Join(folder, "calls"))
+		posted, _ := os.ReadFile(filepath.Join(folder, "posted"))
+		if !strings.HasSuffix(string(calls), post.call+"\n") {
+			t.Errorf("%s: gh was called with\n%swant %s last", post.file, calls, post.call)
+		}
+		if !strings.HasPrefix(string(posted), "<!-- user-service: preview -->\n") || !strings.HasSuffix(string(posted), post.ends) || len(posted) > 65_536 {
+			t.Errorf("%s: posted %d bytes, ending in %q", post.file, len(posted), posted[max(0, len(posted)-100):])
+		}
+	}
+}
+
+// TestTheWorkflowsStepsRun runs each command of the workflows but the comment, for a
+// stack on the sandbox: a pull request's preview and, when it is merged, its release.
 func TestTheWorkflowsStepsRun(t *testing.T) {
 	s := newStoryBesideOthers(t, "workflows")
 	kubeconfig, err := os.ReadFile(sandbox(t).Kubeconfig())
@@ -160,7 +203,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 	s.set(t, map[string]string{"replicas": "2"})
 
 	t.Run("a preview whose golden files are not up to date", func(t *testing.T) {
-		comment := s.step(t, runner, temp, previewStep, 2)
+		comment := s.step(t, runner, temp, previewStep, 1)
 		for _, text := range []string{"testdata/dev.yaml is not what the program declares", "run `make golden`"} {
 			if !strings.Contains(comment, text) {
 				t.Errorf("the comment does not say %q but:\n%s", text, comment)
@@ -168,10 +211,10 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		}
 	})
 	t.Run("a preview of a program that does not compile", func(t *testing.T) {
-		const good, bad = "image, err := NewImage(ctx, s)", "image, err := NewImag(ctx, s)"
-		s.edit(t, "internal/stack/declare.go", good, bad)
-		defer s.edit(t, "internal/stack/declare.go", bad, good)
-		if comment := s.step(t, runner, temp, previewStep, 1); !strings.Contains(comment, "undefined: NewImag") {
+		const good, bad = "image, err := m.newImage(ctx)", "image, err := m.newImag(ctx)"
+		s.edit(t, "internal/microservice/microservice.go", good, bad)
+		defer s.edit(t, "internal/microservice/microservice.go", bad, good)
+		if comment := s.step(t, runner, temp, previewStep, 1); !strings.Contains(comment, "m.newImag undefined") {
 			t.Errorf("the comment does not say what is undefined but:\n%s", comment)
 		}
 	})
@@ -181,7 +224,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		s.set(t, map[string]string{"replicas": "4"})
 		s.run(t, ".build/preview", "-out", "testdata")
 		comment := s.step(t, runner, temp, previewStep, 0)
-		for _, text := range []string{"scales: 2 pods → 4 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
+		for _, text := range []string{"scales: user-service 4 pods, from user-service 2 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
 			if !strings.Contains(comment, text) {
 				t.Errorf("the comment does not say %q but:\n%s", text, comment)
 			}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"user-service/sandbox/internal/cluster"
+)
+
+// beforeTheComponent is the last commit whose program declared the service without one.
+const beforeTheComponent = "1bea9b7668f4"
+
+// TestAStackFromBeforeTheComponentIsTakenOver deploys with the program of that time, and
+// then with this one.
+func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
+	s := newStoryBesideOthers(t, "takeover")
+	password := privatePassword(t)
+	s = s.with("SSL_CERT_FILE=" + sandbox(t).PKI("ca.crt"))
+	s.set(t, map[string]string{"image": cluster.PrivateRegistry + "/takeover/user-service"})
+	s.setLogin(t, "robot", password)
+	s.setSecretEnv(t, map[string]string{"TOKEN": "s3same"})
+
+	program := []string{"main.go", "go.mod", "go.sum", "internal", "Pulumi.yaml"}
+	replace := func(with string) {
+		t.Helper()
+		s.sh(t, "rm -r "+strings.Join(program, " "))
+		s.sh(t, "cd "+sandbox(t).Checkout+" && "+with+" "+strings.Join(program, " ")+" | tar --extract --directory="+s.Dir)
+		s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
+		s.run(t, "go", "build", "-o", ".build/program", ".")
+	}
+	replace("git archive " + beforeTheComponent)
+	s.deploy(t)
+	before := s.identities(t)
+	stop := s.loadFromTheNode(t)
+	replace("tar --create")
+	s.up(t)
+	s.settled(t, 3)
+	load := stop()
+	if after := s.identities(t); after != before {
+		t.Errorf("the objects were\n%s\nand are\n%s", before, after)
+	}
+	if load.Failed > 0 || load.Requests == 0 {
+		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+	}
+	t.Logf("%d requests meanwhile, %d failed", load.Requests, load.Failed)
+	s.staysAsDeclared(t)
+}
+
+// identities are the uids of all of the story's objects but pods and what belongs to them.
+func (s story) identities(t *testing.T) string {
+	t.Helper()
+	return s.kubectl(t, "get", "deployments,services,horizontalpodautoscalers,poddisruptionbudgets,secrets,networkpolicies",
+		"--output=custom-columns=KIND:.kind,NAME:.metadata.name,UID:.metadata.uid")
+}
+
+// TestTwoServicesInOneProgram adds a second service to the program, scales the one and
+// releases the other.
+func TestTwoServicesInOneProgram(t *testing.T) {
+	users := newStoryBesideOthers(t, "two")
+	users.sh(t, "cp -a app orders")
+	users.edit(t, "internal/stack/stack.go", "\treturn []*microservice.Microservice{service}, nil\n", `	orders := c.Service
+	orders.Build.Context, orders.Build.Repository = "orders", c.Service.Build.Repository+"-orders"
+	orders.Replicas, orders.MaxReplicas = 2, 2
+	second, err := microservice.New(ctx, "orders", orders)
+	if err != nil {
+		return nil, err
+	}
+	return []*microservice.Microservice{service, second}, nil
+`)
+	orders := users
+	orders.Service = "orders"
+	users.up(t)
+	users.settled(t, 3)
+	orders.settled(t, 2)
+	stopUsers, stopOrders := users.loadFromTheNode(t), orders.loadFromTheNode(t)
+
+	untouched := func(s story, change func()) {
+		t.Helper()
+		before := names(s.pods(t))
+		change()
+		if after := names(s.pods(t)); !slices.Equal(before, after) {
+			t.Errorf("the pods of %s went from %v to %v", s.Service, before, after)
+		}
+	}
+	untouched(orders, func() {
+		users.set(t, map[string]string{"replicas": "4"})
+		users.up(t)
+		users.settled(t, 4)
+	})
+	untouched(users, func() {
+		users.rewrite(t, "orders/users.json", func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+		users.up(t)
+		orders.settled(t, 2)
+	})
+	for service, load := range map[string]traffic{"user-service": stopUsers(), "orders": stopOrders()} {
+		if load.Failed > 0 || load.Requests == 0 {
+			t.Errorf("%s: of %d requests %d failed: %q", service, load.Requests, load.Failed, load.Errors)
+		}
+		t.Logf("%s: %d requests meanwhile, %d failed", service, load.Requests, load.Failed)
+	}
+	users.staysAsDeclared(t)
+}
+
+// TestServicesThatAreNotOurs puts other services into app/, and releases each twice
+// without losing a request.
+func TestServicesThatAreNotOurs(t *testing.T) {
+	t.Parallel()
+	for service, settings := range map[string]map[string]string{
+		"plain": {"livenessPath": "/healthz", "readinessPath": "/healthz"},
+		"deaf":  {"livenessPath": "/", "readinessPath": "/"},
+		"fixed": {"livenessPath": "/", "readinessPath": "/", "port": "9090"},
+	} {
+		t.Run(service, func(t *testing.T) {
+			s := newStoryBesideOthers(t, "not-ours-"+service)
+			s.Service = service
+			s.sh(t, "rm -r app")
+			s.run(t, "cp", "-a", fixture(t, service), "app")
+			s.run(t, "cp", fixture(t, "Dockerfile"), "app")
+			s.set(t, settings)
+			s.set(t, map[string]string{"name": service})
+			s.up(t)
+			s.settled(t, 3)
+			stop := s.loadFromTheNode(t)
+			s.edit(t, "app/main.go", "version 1", "version 2")
+			took := s.up(t)
+			s.settled(t, 3)
+			if load := stop(); load.Failed > 0 || load.Requests == 0 {
+				t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+			} else {
+				t.Logf("a release in %.1f s, %d requests meanwhile, none failed", took.Seconds(), load.Requests)
+			}
+		})
+	}
+}
+
+// TestTheProjectIsATemplate makes a project of it with pulumi new, and deploys that.
+func TestTheProjectIsATemplate(t *testing.T) {
+	s := newStoryBesideOthers(t, "template")
+	template := s.Dir
+	s.edit(t, "Pulumi.yaml", "binary: ", "buildTarget: ") // as it ships
+	if err := os.Remove(filepath.Join(template, ".build", "program")); err != nil {
+		t.Fatal(err)
+	}
+	s.Dir, s.Service = t.TempDir(), "orders"
+	s = s.with("PULUMI_BACKEND_URL=file://" + t.TempDir())
+	s.pulumi(t, "new", template, "--yes", "--stack=dev",
+		"--config=kubernetes:context=sandbox", "--config=image="+s.Image, "--config=goImage="+cluster.Registry+"/golang:1.26-alpine", "--config=name=orders")
+	s.set(t, map[string]string{"namespace": s.Namespace})
+	t.Logf("pulumi up in a new project: %.1f s", s.up(t).Seconds())
+	s.settled(t, 3)
+}

@@ -1,0 +1,3 @@
+module example.com/deaf
+
+go 1.26
