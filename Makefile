@@ -1,36 +1,38 @@
 # The sandbox's program, built from sandbox/ whenever its source changed.
 sandbox := $(CURDIR)/.sandbox/sandbox
 source := main.go internal app sandbox
-modules := . app sandbox sandbox/docker-plugin
+# Somebody else's app/ may not be a Go module.
+app := $(if $(wildcard app/go.mod),app)
+modules := . $(app) sandbox sandbox/docker-plugin
 tool := go tool -modfile=$(CURDIR)/tools/go.mod
-# kube-score with all checks, optional ones too, but for the waived ones.
+# kube-score with all checks, optional ones too, except the waived ones.
 score = $(tool) kube-score score --output-format=ci --exit-one-on-warning \
 	$(shell awk '!/^\#/ {print "--ignore-test=" $$1}' testdata/kube-score-waivers) \
 	$(shell $(tool) kube-score list | awk -F, '$$4 == "optional" {print "--enable-optional-test=" $$1}')
 # The flags of the sandbox (goFlags in sandbox/internal/cluster/build.go): with others,
-# what the program, the tests and the sandbox share would be compiled twice.
+# packages that the program, the tests and the sandbox share would be compiled twice.
 export CGO_ENABLED := 0
 go_flags := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
 export GOFLAGS := $(strip $(filter-out $(go_flags),$(GOFLAGS)) $(go_flags))
-# The race detector looks where there is concurrency of our own. It needs a C compiler,
+# The race detector runs on the modules that start goroutines. It needs a C compiler,
 # which a bare machine does not have.
 race := $(if $(shell command -v gcc),CGO_ENABLED=1 go test -race,go test)
 
 .PHONY: up preview golden test unit e2e bench demo-autoscale down status env program
 
-# From nothing to the running service, on this machine.
+# Starts the sandbox and deploys stack dev on it.
 up: program
 	@$(sandbox) up
 
-# What a change of this project changes in each stack since base, as far as that can be
-# told without a cluster. The manifests are left in .build/manifests.
+# Compares what each stack declares with the commit `base`, without a cluster. The
+# manifests are written to .build/manifests.
 preview:
 	@go build -o .build/preview ./internal/preview
-	@git diff $(or $(base),HEAD) -- testdata/*.yaml
+	@git --no-pager diff $(or $(base),HEAD) -- testdata/*.yaml
 	@status=0; .build/preview -base $(or $(base),HEAD) || status=1; \
 	$(score) .build/manifests/*.yaml >.build/kube-score.out || { grep -vE '^\[(OK|SKIPPED)' .build/kube-score.out; status=1; }; exit $$status
 
-# The manifests, written to where they are reviewed.
+# Writes the golden files: the manifests, for review.
 golden:
 	@go build -o .build/preview ./internal/preview
 	@.build/preview -out testdata
@@ -43,11 +45,11 @@ unit:
 	@$(tool) actionlint
 	@for module in $(modules); do (cd $$module && go vet ./... && $(tool) staticcheck ./...) || exit 1; done
 	go test ./...
-	cd app && $(race) ./...
+	$(if $(app),cd app && $(race) ./...)
 	cd sandbox && $(race) ./internal/...
 	cd sandbox/docker-plugin && go test ./...
 
-# On the sandbox, which is taken down afterwards if it was not up before.
+# Runs the end-to-end tests on the sandbox, and takes it down if it was not up before.
 e2e: program
 	@go build -o .build/program .
 	@if ! $(sandbox) status >/dev/null 2>&1; then \
@@ -55,18 +57,18 @@ e2e: program
 	fi; \
 	cd sandbox && status=0; \
 	$(tool) gotestsum --format=standard-verbose --jsonfile=../.build/e2e.json -- -count=1 -timeout=60m -parallel=50 ./e2e || status=$$?; \
-	echo "What took longest:"; \
+	echo "The slowest tests:"; \
 	$(tool) gotestsum tool slowest --jsonfile=../.build/e2e.json --num=15; \
 	exit $$status
 
-# The figures that the documentation names, from empty caches on.
+# Prints the figures in the documentation, starting with empty caches.
 bench:
 	@go -C sandbox run ./bench
 
-# Two to ten pods under load and back, live and as a picture.
+# Scales two pods to ten and back under load, live and as a picture.
 demo-autoscale: program
 	@$(sandbox) status >/dev/null && cd sandbox && \
-		go test -count=1 -v -run='^TestTheFleetFollowsTheLoad$$' ./e2e -picture=$(CURDIR)/docs/autoscale.svg
+		go test -count=1 -v -run='^TestTheReplicasFollowTheLoad$$' ./e2e -picture=$(CURDIR)/docs/autoscale.svg
 
 down status env: program
 	@$(sandbox) $@

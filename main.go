@@ -8,11 +8,12 @@ import (
 
 	"user-service/internal/config"
 	"user-service/internal/preflight"
+	"user-service/internal/program"
 	"user-service/internal/rollout"
 	"user-service/internal/stack"
 )
 
-func main() { os.Exit(config.ExitStatus(pulumi.RunErr(config.Program(deploy)))) }
+func main() { os.Exit(program.ExitStatus(pulumi.RunErr(program.New(deploy)))) }
 
 // deploy is what a run does, in order.
 func deploy(ctx *pulumi.Context, c config.Config) error {

@@ -14,22 +14,21 @@ type config struct {
 	// port is PORT, where the service listens; 0 lets the system choose a free
 	// one, which the first log line names.
 	port int
-	// drainDelay is DRAIN_DELAY: how long to go on serving after the signal to
-	// stop, while the news that this pod is leaving reaches every proxy. It has
-	// to outlast that: connections that still arrive when the listener closes
-	// are reset.
+	// drainDelay is DRAIN_DELAY: how long to keep serving after the signal to
+	// stop, while every proxy removes this pod. It has to be longer than that
+	// takes: connections that still arrive when the listener closes are reset.
 	drainDelay time.Duration
 	// shutdownTimeout is SHUTDOWN_TIMEOUT: how long the requests still in
 	// flight after that have to finish.
 	shutdownTimeout time.Duration
 	// databaseURL is DATABASE_URL, where PostgreSQL keeps the users; empty for the
-	// users that the program brings along.
+	// built-in users.
 	databaseURL string
 	// logLevel is LOG_LEVEL, the least severe level that is logged.
 	logLevel slog.Level
 }
 
-// configError says which variable has which value, and what it has to be.
+// configError names a variable, its value, and the rule that the value violates.
 type configError struct {
 	Variable, Value, Rule string
 }
@@ -38,7 +37,7 @@ func (e *configError) Error() string {
 	return fmt.Sprintf("%s is %q: it must be %s", e.Variable, e.Value, e.Rule)
 }
 
-// loadConfig reads every variable and reports all faults at once, each as a
+// loadConfig reads every variable and reports all errors at once, each as a
 // *configError. A variable that is unset or empty has its default.
 func loadConfig(getenv func(string) string) (config, error) {
 	env := environment{getenv: getenv}
@@ -54,13 +53,13 @@ func loadConfig(getenv func(string) string) (config, error) {
 			"debug, info, warn or error"),
 		databaseURL: getenv("DATABASE_URL"),
 	}
-	return cfg, errors.Join(env.faults...)
+	return cfg, errors.Join(env.errs...)
 }
 
-// environment reads variables and gathers what is wrong with them.
+// environment reads variables and collects the errors.
 type environment struct {
 	getenv func(string) string
-	faults []error
+	errs   []error
 }
 
 func read[T any](env *environment, name string, fallback T, parse func(string) (T, bool), rule string) T {
@@ -70,7 +69,7 @@ func read[T any](env *environment, name string, fallback T, parse func(string) (
 	}
 	parsed, ok := parse(value)
 	if !ok {
-		env.faults = append(env.faults, &configError{Variable: name, Value: value, Rule: rule})
+		env.errs = append(env.errs, &configError{Variable: name, Value: value, Rule: rule})
 	}
 	return parsed
 }

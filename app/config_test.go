@@ -58,12 +58,12 @@ func TestConfigNamesTheVariableTheValueAndTheRule(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := loadConfig(fakeEnv(map[string]string{test.variable: test.value}))
-			fault, ok := errors.AsType[*configError](err)
+			got, ok := errors.AsType[*configError](err)
 			if !ok {
 				t.Fatalf("got %v, want a *configError", err)
 			}
-			if fault.Variable != test.variable || fault.Value != test.value {
-				t.Errorf("got variable %q and value %q, want %q and %q", fault.Variable, fault.Value, test.variable, test.value)
+			if got.Variable != test.variable || got.Value != test.value {
+				t.Errorf("got variable %q and value %q, want %q and %q", got.Variable, got.Value, test.variable, test.value)
 			}
 			if err.Error() != test.message {
 				t.Errorf("got  %s\nwant %s", err, test.message)
@@ -72,7 +72,7 @@ func TestConfigNamesTheVariableTheValueAndTheRule(t *testing.T) {
 	}
 }
 
-func TestConfigReportsAllFaultsAtOnce(t *testing.T) {
+func TestConfigReportsAllErrorsAtOnce(t *testing.T) {
 	_, err := loadConfig(fakeEnv(map[string]string{"PORT": "x", "DRAIN_DELAY": "5s", "LOG_LEVEL": "loud"}))
 	want := `PORT is "x": it must be a port number from 0 to 65535` + "\n" +
 		`LOG_LEVEL is "loud": it must be debug, info, warn or error`

@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// queryTimeout leaves a request time for a password besides.
+	// queryTimeout leaves a request time to compare a password.
 	queryTimeout = 3 * time.Second
-	// maxConnections per pod, so that ten pods and, during a release, their ten
-	// successors stay below PostgreSQL's usual hundred.
+	// maxConnections per pod, so that ten pods and, during a rollout, their ten
+	// successors stay below PostgreSQL's default of a hundred.
 	maxConnections = 4
 	// pageSize keeps one answer at some ten kilobytes.
 	pageSize = 100
-	// migrationLock is the key under which pods take turns to migrate. Any
-	// number will do that nobody else in the database uses.
+	// migrationLock is the key under which pods take turns to migrate. No other
+	// client of the database may use it.
 	migrationLock = 7264_1207
 )
 
 // migrations bring an empty database to what this version needs, one after the
-// other; the database remembers how many it has seen. Pods of the last release
-// still run when one is made, so it may add but not take away.
+// other; the database counts them. Pods of the previous revision still run when
+// one is applied, so it may add but not remove.
 var migrations = []string{
 	`CREATE TABLE users (
 		id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -46,9 +46,9 @@ type database struct {
 	migrated atomic.Bool
 }
 
-// openDatabase does not connect yet: a database that is not there is no reason
-// not to start, but one not to be ready. The string is not repeated in an error,
-// since it most often has a password in it.
+// openDatabase does not connect yet: without its database the service starts, but
+// is not ready. Its error does not repeat the string, which usually has a password
+// in it.
 func openDatabase(url string) (*database, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -69,7 +69,7 @@ func (d *database) close() { d.pool.Close() }
 func (d *database) migrate(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	said := ""
+	logged := ""
 	for {
 		err := d.tryMigrate(ctx)
 		if err == nil {
@@ -77,9 +77,9 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) {
 			log.Info("the database is ready", "migrations", len(migrations))
 			return
 		}
-		if err.Error() != said {
-			said = err.Error()
-			log.Error("the database is not ready", "cause", said)
+		if err.Error() != logged {
+			logged = err.Error()
+			log.Error("the database is not ready", "cause", logged)
 		}
 		select {
 		case <-ctx.Done():
@@ -89,8 +89,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// tryMigrate makes the migrations that are missing, all or none, while no other
-// pod does.
+// tryMigrate applies the missing migrations, all or none, while no other pod
+// does.
 func (d *database) tryMigrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -157,11 +157,11 @@ func (d *database) find(ctx context.Context, id string) (user, error) {
 	defer cancel()
 	u := user{ID: id}
 	err = d.pool.QueryRow(ctx, "SELECT name, email FROM users WHERE id = $1", number).Scan(&u.Name, &u.Email)
-	return u, known(err)
+	return u, storeError(err)
 }
 
 func (d *database) account(ctx context.Context, email string) (account, error) {
-	if strings.ContainsRune(email, 0) { // PostgreSQL's texts hold none
+	if strings.ContainsRune(email, 0) { // PostgreSQL's type text does not allow it
 		return account{}, errNoSuchUser
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
@@ -169,7 +169,7 @@ func (d *database) account(ctx context.Context, email string) (account, error) {
 	a := account{user: user{Email: email}}
 	err := d.pool.QueryRow(ctx, "SELECT id::text, name, password_hash FROM users WHERE email = $1", email).
 		Scan(&a.ID, &a.Name, &a.PasswordHash)
-	return a, known(err)
+	return a, storeError(err)
 }
 
 func (d *database) create(ctx context.Context, a account) (user, error) {
@@ -178,13 +178,13 @@ func (d *database) create(ctx context.Context, a account) (user, error) {
 	err := d.pool.QueryRow(ctx, "INSERT INTO users (name, email, password_hash) VALUES ($1, $2, $3) RETURNING id::text",
 		a.Name, a.Email, a.PasswordHash).Scan(&a.ID)
 	const uniqueViolation = "23505"
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == uniqueViolation {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == uniqueViolation {
 		return user{}, errEmailTaken
 	}
 	return a.user, err
 }
 
-// parseID takes an id in the one way in which it is written.
+// parseID accepts an id only as the database writes it.
 func parseID(id string) (int64, error) {
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || strconv.FormatInt(number, 10) != id {
@@ -193,8 +193,8 @@ func parseID(id string) (int64, error) {
 	return number, nil
 }
 
-// known is err in the store's words.
-func known(err error) error {
+// storeError turns an error of pgx into one of the store's.
+func storeError(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errNoSuchUser
 	}

@@ -25,7 +25,7 @@ type directory struct {
 	byEmail map[string]account
 }
 
-// loadDirectory reads a JSON list of accounts and refuses any that could not be
+// loadDirectory reads a JSON list of accounts and rejects any that could not be
 // found or could not log in.
 func loadDirectory(data []byte) (*directory, error) {
 	var accounts []account
@@ -64,7 +64,7 @@ func (d *directory) add(a account) error {
 	if err != nil {
 		return fmt.Errorf("passwordHash: %w", err)
 	}
-	// With another cost, the time of a login would tell that the user exists.
+	// With another cost, the time of a login would show that the user exists.
 	if cost != hashCost {
 		return fmt.Errorf("passwordHash has bcrypt cost %d: it must be %d", cost, hashCost)
 	}
@@ -74,7 +74,7 @@ func (d *directory) add(a account) error {
 	return nil
 }
 
-// list returns all users on one page: there are a few.
+// list returns all users on one page: there are only a few.
 func (d *directory) list(_ context.Context, after string) (page []user, next string, err error) {
 	if after != "" {
 		return []user{}, "", nil

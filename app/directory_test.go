@@ -6,7 +6,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-func TestDirectoryRefusesUsersThatCouldNotLogIn(t *testing.T) {
+func TestDirectoryRejectsUsersThatCouldNotLogIn(t *testing.T) {
 	const hash = decoyHash
 	cheap, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 // health answers Kubernetes's probes. Liveness and readiness differ on purpose:
 // a pod that drains must get no new requests, but must not be restarted either.
 type health struct {
-	leaving atomic.Bool
-	// check says why requests cannot be answered now, if they cannot.
+	draining atomic.Bool
+	// check returns why requests cannot be answered now, or nil.
 	check func(context.Context) error
 }
 
@@ -19,20 +19,20 @@ type healthBody struct {
 	Status string `json:"status"`
 }
 
-// leave makes the service unready for good.
-func (h *health) leave() { h.leaving.Store(true) }
+// drain makes the service unready for good.
+func (h *health) drain() { h.draining.Store(true) }
 
-func (h *health) isLeaving() bool { return h.leaving.Load() }
+func (h *health) isDraining() bool { return h.draining.Load() }
 
-// livez says that the process answers at all. It looks at nothing else: a
-// restart cures nothing that is wrong elsewhere.
+// livez reports that the process answers. It checks nothing else: a restart
+// would not fix what is wrong elsewhere.
 func (h *health) livez(w http.ResponseWriter, _ *http.Request) {
 	respond(w, http.StatusOK, healthBody{Status: "alive"})
 }
 
-// readyz says whether new requests should come here.
+// readyz reports whether this pod should get new requests.
 func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
-	if h.isLeaving() {
+	if h.isDraining() {
 		respondError(w, http.StatusServiceUnavailable, "draining")
 		return
 	}

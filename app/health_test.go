@@ -18,18 +18,18 @@ func TestAServiceThatRunsIsAliveAndReady(t *testing.T) {
 	}
 }
 
-func TestAServiceThatLeavesIsAliveButNotReady(t *testing.T) {
+func TestADrainingServiceIsAliveButNotReady(t *testing.T) {
 	s, _ := newTestService(t)
-	s.health.leave()
+	s.health.drain()
 	wantError(t, get(s.handler(), "/readyz"), http.StatusServiceUnavailable, "draining")
 	if got := get(s.handler(), "/livez").StatusCode; got != http.StatusOK {
 		t.Errorf("/livez: got %d, want 200", got)
 	}
 }
 
-func TestAServiceThatLeavesSendsItsClientsElsewhere(t *testing.T) {
+func TestADrainingServiceSendsItsClientsElsewhere(t *testing.T) {
 	s, _ := newTestService(t)
-	s.health.leave()
+	s.health.drain()
 	for _, path := range []string{"/users", "/users/1", "/users/none", "/readyz", "/livez", "/metrics", "/login", "/none"} {
 		if got := get(s.handler(), path).Header.Get("Connection"); got != "close" {
 			t.Errorf("%s: got Connection %q, want close", path, got)
@@ -40,7 +40,7 @@ func TestAServiceThatLeavesSendsItsClientsElsewhere(t *testing.T) {
 func TestARequestThatBeganBeforeTheDrainSendsItsClientElsewhereToo(t *testing.T) {
 	s, _ := newTestService(t)
 	response := get(s.observe(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.health.leave()
+		s.health.drain()
 		w.Write([]byte("late"))
 	})), "/")
 	if got := response.Header.Get("Connection"); got != "close" {

@@ -15,7 +15,7 @@ type credentials struct {
 	Password string `json:"password"`
 }
 
-// check refuses what could match the hash of another password.
+// check rejects what could match the hash of another password.
 func (c credentials) check() error {
 	switch {
 	case c.Email == "":
@@ -30,9 +30,9 @@ func (c credentials) check() error {
 
 // login answers with the user, or with 401.
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
-	c, refusal := readJSON[credentials](w, r, "email and password")
-	if refusal != nil {
-		refusal.respond(w)
+	c, bodyErr := readJSON[credentials](w, r, "email and password")
+	if bodyErr != nil {
+		bodyErr.respond(w)
 		return
 	}
 	if err := c.check(); err != nil {
@@ -51,9 +51,9 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 }
 
 // verify returns the user with that e-mail and password, errWrongCredentials,
-// errBusy or the store's error. Which of the two was wrong shows neither in the
-// error nor in the time: an unknown e-mail is compared too, with a hash that
-// nobody can match.
+// errBusy or the store's error. Neither the error nor the time shows which of the
+// two was wrong: for an unknown e-mail the password is compared with a hash that
+// matches none.
 func (s *service) verify(ctx context.Context, c credentials) (user, error) {
 	a, err := s.users.account(ctx, emailKey(c.Email))
 	known := err == nil

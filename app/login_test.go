@@ -45,13 +45,13 @@ func TestEveryDemoUserCanLogIn(t *testing.T) {
 	}
 }
 
-func TestLoginDoesNotTellAWrongPasswordFromAnUnknownUser(t *testing.T) {
+func TestLoginAnswersAWrongPasswordLikeAnUnknownUser(t *testing.T) {
 	s, _ := newTestService(t)
 	var answers []string
 	for _, body := range []string{
 		loginBody("ada@example.com", "wrong"),
-		loginBody("nobody@example.com", "wrong"),
-		loginBody("nobody@example.com", demoPassword),
+		loginBody("unknown@example.com", "wrong"),
+		loginBody("unknown@example.com", demoPassword),
 	} {
 		response := ask(s.handler(), loginRequest(body))
 		answers = append(answers, fmt.Sprint(response.StatusCode, response.Header, bodyOf(t, response)))
@@ -90,7 +90,7 @@ func TestLoginExplainsWhatIsWrongWithTheBody(t *testing.T) {
 		"a list":           {"[]", "body must be a JSON object"},
 		"a string":         {`"ada"`, "body must be a JSON object"},
 		"null":             {"null", "email is missing"},
-		"unknown field":    {`{"email":"a","password":"b","admin":true}`, `unknown field "admin": only email and password are taken`},
+		"unknown field":    {`{"email":"a","password":"b","admin":true}`, `unknown field "admin": only email and password are allowed`},
 		"number as email":  {`{"email":1,"password":"b"}`, "email must be a string"},
 		"list as password": {`{"email":"a","password":["b"]}`, "password must be a string"},
 		"no email":         {`{"password":"b"}`, "email is missing"},
@@ -107,7 +107,7 @@ func TestLoginExplainsWhatIsWrongWithTheBody(t *testing.T) {
 	}
 }
 
-func TestLoginTakesWhitespaceAroundTheBody(t *testing.T) {
+func TestLoginAcceptsWhitespaceAroundTheBody(t *testing.T) {
 	want := credentials{Email: "ada@example.com", Password: "x"}
 	got, err := decodeJSON[credentials]([]byte("\n "+loginBody(want.Email, want.Password)+" \n"), "")
 	if err != nil || got != want {
@@ -115,7 +115,7 @@ func TestLoginTakesWhitespaceAroundTheBody(t *testing.T) {
 	}
 }
 
-func TestAPasswordOf72BytesIsComparedWhole(t *testing.T) {
+func TestAll72BytesOfAPasswordAreCompared(t *testing.T) {
 	password := strings.Repeat("x", maxPasswordBytes)
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), hashCost)
 	if err != nil {
@@ -135,7 +135,7 @@ func TestAPasswordOf72BytesIsComparedWhole(t *testing.T) {
 	}
 }
 
-func TestLoginTakesOnlyJSON(t *testing.T) {
+func TestLoginAcceptsOnlyJSON(t *testing.T) {
 	s, _ := newTestService(t)
 	for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json-patch+json", "application/json;="} {
 		r := loginRequest(loginBody("ada@example.com", demoPassword))
@@ -149,7 +149,7 @@ func TestLoginTakesOnlyJSON(t *testing.T) {
 	}
 }
 
-func TestLoginRefusesALargeBodyAndClosesTheConnection(t *testing.T) {
+func TestLoginRejectsALargeBodyAndClosesTheConnection(t *testing.T) {
 	s, _ := newTestService(t)
 	fits := loginBody("ada@example.com", demoPassword)
 	fits += strings.Repeat(" ", maxBodyBytes-len(fits))
@@ -182,7 +182,7 @@ func TestLoginGivesUpOnABodyThatDoesNotArrive(t *testing.T) {
 	wantError(t, response, http.StatusRequestTimeout, "body did not arrive in time")
 }
 
-func TestLoginSaysWhenItIsTooBusy(t *testing.T) {
+func TestLoginReportsThatItIsTooBusy(t *testing.T) {
 	s, _ := newTestService(t)
 	s.verifier = newVerifier(1)
 	s.verifier.wait = time.Millisecond
@@ -196,7 +196,7 @@ func TestLoginSaysWhenItIsTooBusy(t *testing.T) {
 	<-s.verifier.slots
 	s.verifier.wait = loginWait
 	if got := ask(s.handler(), loginRequest(loginBody("ada@example.com", demoPassword))).StatusCode; got != http.StatusOK {
-		t.Errorf("after the rush: got %d, want 200", got)
+		t.Errorf("with a free slot: got %d, want 200", got)
 	}
 }
 

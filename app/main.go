@@ -1,6 +1,6 @@
 // Command user-service lists users and checks their passwords. With a DATABASE_URL
-// it keeps them in PostgreSQL and takes new ones. It has no state of its own, so
-// every copy of it gives the same answers.
+// it keeps them in PostgreSQL and creates new ones. It has no state of its own, so
+// every replica gives the same answers.
 package main
 
 import (
@@ -27,9 +27,9 @@ func main() {
 	}
 }
 
-// run is the whole program with what it takes from its surroundings passed in.
-// It serves until ctx is done, then drains, and returns nil if no request was
-// cut off.
+// run is the program; what it needs of the process it runs in is passed in. It
+// serves until ctx is done, then drains, and returns nil if no request was cut
+// off.
 func run(ctx context.Context, getenv func(string) string, hostname func() (string, error), stdout io.Writer) error {
 	cfg, err := loadConfig(getenv)
 	if err != nil {
@@ -38,7 +38,7 @@ func run(ctx context.Context, getenv func(string) string, hostname func() (strin
 	// In Kubernetes a pod's host name is the pod's name.
 	pod, err := hostname()
 	if err != nil {
-		return fmt.Errorf("find out the pod's name: %w", err)
+		return fmt.Errorf("get the pod's name: %w", err)
 	}
 	log := slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: cfg.logLevel})).With("pod", pod)
 
@@ -54,8 +54,8 @@ func run(ctx context.Context, getenv func(string) string, hostname func() (strin
 	return serve(ctx, listener, newService(pod, log, users, newVerifier(runtime.GOMAXPROCS(0))), cfg)
 }
 
-// openStore opens the database if there is one, and has it migrated meanwhile, or
-// else the users that the program brings along.
+// openStore opens the database and migrates it in the background, or loads the
+// built-in users if there is no database.
 func openStore(ctx context.Context, cfg config, log *slog.Logger) (users store, closeStore func(), err error) {
 	if cfg.databaseURL == "" {
 		users, err := loadDirectory(usersJSON)

@@ -48,7 +48,7 @@ func startProcess(t *testing.T, variables ...string) (command *exec.Cmd, url str
 	return command, log.baseURL(t)
 }
 
-func TestASignalDrainsTheProcessAndItEndsWell(t *testing.T) {
+func TestASignalDrainsTheProcessAndItExitsWithoutError(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(signal.String(), func(t *testing.T) {
 			command, _ := startProcess(t, "DRAIN_DELAY=10ms")
@@ -71,8 +71,8 @@ func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
 		response, body, err := request(newClient(), url+"/readyz")
 		return err == nil && response.StatusCode == http.StatusServiceUnavailable, fmt.Sprint(body, err)
 	})
-	// The first signal may have been handled only in part: ask again until the
-	// process is gone.
+	// The first signal may have been handled only in part: repeat the second one
+	// until the process has exited.
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
 	deadline := time.After(patience)
@@ -86,12 +86,12 @@ func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
 			return
 		case <-time.After(100 * time.Millisecond):
 		case <-deadline:
-			t.Fatalf("the process still drains %s after the second signal", patience)
+			t.Fatalf("the process still runs %s after the second signal", patience)
 		}
 	}
 }
 
-func TestRunRefusesToStart(t *testing.T) {
+func TestRunDoesNotStart(t *testing.T) {
 	taken, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
@@ -108,13 +108,13 @@ func TestRunRefusesToStart(t *testing.T) {
 			map[string]string{"PORT": "x"}, named,
 			`read the environment: PORT is "x": it must be a port number from 0 to 65535`,
 		},
-		"with a database that is none": {
+		"with an invalid DATABASE_URL": {
 			map[string]string{"DATABASE_URL": "mysql://root:open-sesame@db"}, named,
 			"DATABASE_URL is not a PostgreSQL connection string, such as postgres://user:password@host:5432/database",
 		},
 		"without a name": {
 			nil, func() (string, error) { return "", errors.New("no name") },
-			"find out the pod's name: no name",
+			"get the pod's name: no name",
 		},
 		"on a port that is taken": {
 			map[string]string{"PORT": takenPort}, named,
@@ -131,7 +131,7 @@ func TestRunRefusesToStart(t *testing.T) {
 	}
 }
 
-func TestTheProgramSaysWhyItDoesNotStart(t *testing.T) {
+func TestTheProgramPrintsWhyItDoesNotStart(t *testing.T) {
 	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), asProgram+"=1", "DRAIN_DELAY=soon")
 	output, err := command.CombinedOutput()

@@ -46,15 +46,15 @@ func newMetrics() *metrics {
 	return m
 }
 
-// observe counts one answered request. A code of "aborted" is one whose
-// connection was cut.
+// observe counts one answered request. The code "aborted" means that its
+// connection was closed before the end of the answer.
 func (m *metrics) observe(route, method, code string, took time.Duration) {
 	labels := []string{route, methodLabel(method), code}
 	m.requests.WithLabelValues(labels...).Inc()
 	m.duration.WithLabelValues(labels...).Observe(took.Seconds())
 }
 
-// methodLabel keeps invented methods from making a time series each.
+// methodLabel prevents a time series for each invented method.
 func methodLabel(method string) string {
 	known := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 	if slices.Contains(known, method) {
@@ -66,7 +66,7 @@ func methodLabel(method string) string {
 func (m *metrics) handler(log *slog.Logger) http.HandlerFunc {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError),
-		// One collector that fails should not hide what the others say.
+		// One collector that fails should not hide the metrics of the others.
 		ErrorHandling: promhttp.ContinueOnError,
 	}).ServeHTTP
 }

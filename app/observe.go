@@ -13,24 +13,24 @@ import (
 // own. A password comparison takes some 60 ms; a second means a queue.
 const slowRequest = time.Second
 
-// answer is a ResponseWriter that remembers its status and, once the service is
-// leaving, asks the client to open its next connection elsewhere.
+// answer is a ResponseWriter that remembers its status and, while the service
+// drains, asks the client to open its next connection elsewhere.
 type answer struct {
 	http.ResponseWriter
 	health *health
 	status int // 0 until the header is written
 }
 
-// WriteHeader decides on "Connection: close" as late as possible, so that a
-// request which began before the drain carries the news too.
+// WriteHeader decides on "Connection: close" as late as possible, so that the
+// answer to a request that began before the drain has it too.
 //
-// http.Server.SetKeepAlivesEnabled(false) would be the wrong tool: it also
-// closes idle connections at once, under the hands of clients that are just
-// sending their next request.
+// http.Server.SetKeepAlivesEnabled(false) would be wrong: it also closes idle
+// connections at once, while clients may be sending their next request on
+// them.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
-		if a.health.isLeaving() {
+		if a.health.isDraining() {
 			a.Header().Set("Connection", "close")
 		}
 	}
@@ -54,7 +54,7 @@ func (s *service) observe(next http.Handler) http.Handler {
 		a.Header().Set("X-Pod", s.pod)
 		begin := time.Now()
 		s.metrics.inFlight.Inc()
-		code := "aborted" // what stays if next panics
+		code := "aborted" // if next panics
 		defer func() {
 			took := time.Since(begin)
 			s.metrics.inFlight.Dec()
@@ -70,8 +70,8 @@ func (s *service) observe(next http.Handler) http.Handler {
 }
 
 // logRequest logs failed and slow requests at level info and all others at
-// debug, so that a loaded service does not spend itself on logging. The query
-// and the body are left out: they are where people put secrets.
+// debug, so that a service under load does not spend its CPU on logging. The
+// query and the body are left out: they may have secrets.
 func (s *service) logRequest(r *http.Request, code string, took time.Duration, failed bool) {
 	level := slog.LevelDebug
 	if failed || took >= slowRequest {
@@ -111,8 +111,8 @@ func (s *service) recoverPanics(next http.Handler) http.Handler {
 			}
 			s.log.Error("panic", "cause", cause, "method", r.Method, "path", r.URL.Path, "stack", string(debug.Stack()))
 			if a, ok := w.(*answer); ok && a.status != 0 {
-				// Part of the answer may be out already. Cutting the connection
-				// keeps the client from taking it for the whole.
+				// Part of the answer may have been sent. The client can tell that it
+				// is incomplete only if the connection is cut.
 				panic(http.ErrAbortHandler)
 			}
 			respondError(w, http.StatusInternalServerError, "internal error")

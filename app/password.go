@@ -14,21 +14,21 @@ const (
 	// maxPasswordBytes is where bcrypt stops reading. A longer password would
 	// match the hash of its first 72 bytes.
 	maxPasswordBytes = 72
-	// loginWait is how long a login waits for its turn: about as long as people
+	// loginWait is how long a login waits for a slot: about as long as people
 	// wait before they try again, which would only lengthen the queue.
 	loginWait = 5 * time.Second
 )
 
-// decoyHash is of a random password that nobody knows. It is compared when
-// there is no user to compare with.
+// decoyHash is the hash of a random password that was not kept. It is compared
+// when the user does not exist.
 const decoyHash = "$2a$10$NTBZRNLSWRasM1U33UGSgubMsvNy2n4fKxRlf9OqKxIj4vVxJw5Bu"
 
-// errBusy says that a login did not get its turn in time.
+// errBusy means that a login did not get a slot in time.
 var errBusy = errors.New("too many logins at once")
 
 // verifier compares passwords with hashes, a few at a time. More at once would
-// be no faster, but would take the cores from everything else: a probe behind a
-// hundred comparisons comes too late, and Kubernetes would restart a pod that is
+// be no faster, but would take the cores from everything else: a probe would time
+// out behind a hundred comparisons, and Kubernetes would restart a pod that is
 // merely busy.
 type verifier struct {
 	slots chan struct{}
@@ -41,9 +41,9 @@ func newVerifier(cores int) *verifier {
 	return &verifier{slots: make(chan struct{}, cores), wait: loginWait}
 }
 
-// turn waits for one, which done ends. It returns errBusy if that takes too long,
-// or if ctx ends first.
-func (v *verifier) turn(ctx context.Context) (done func(), err error) {
+// acquire waits for a slot, which release frees. It returns errBusy if that takes
+// too long, or if ctx ends first.
+func (v *verifier) acquire(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, v.wait)
 	defer cancel()
 	select {
@@ -54,25 +54,25 @@ func (v *verifier) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// hash makes the hash of a new password when its turn comes, or returns errBusy.
+// hash makes the hash of a new password in the next free slot, or returns errBusy.
 func (v *verifier) hash(ctx context.Context, password string) (string, error) {
-	done, err := v.turn(ctx)
+	release, err := v.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer done()
+	defer release()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), hashCost)
 	return string(hash), err
 }
 
-// matches compares password with a bcrypt hash when its turn comes, or returns
+// matches compares password with a bcrypt hash in the next free slot, or returns
 // errBusy.
 func (v *verifier) matches(ctx context.Context, hash, password string) (bool, error) {
-	done, err := v.turn(ctx)
+	release, err := v.acquire(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer done()
+	defer release()
 	err = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password))
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
 		return false, nil

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-func TestVerifierReportsAHashThatIsNone(t *testing.T) {
+func TestVerifierReportsAnInvalidHash(t *testing.T) {
 	_, err := newVerifier(1).matches(t.Context(), "not a hash", "x")
 	if !errors.Is(err, bcrypt.ErrHashTooShort) {
 		t.Errorf("got %v, want %v", err, bcrypt.ErrHashTooShort)

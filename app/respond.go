@@ -12,7 +12,7 @@ type errorBody struct {
 }
 
 // respond sends body as JSON. Only values that can always be encoded are passed
-// in, so a failure is a bug and ends in a 500.
+// in, so an error is a bug and ends in a 500.
 func respond(w http.ResponseWriter, status int, body any) {
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -21,7 +21,7 @@ func respond(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	// An error here means that the client has gone: nobody is left to tell.
+	// An error here means that the client has disconnected.
 	_, _ = w.Write(append(data, '\n'))
 }
 

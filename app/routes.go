@@ -9,7 +9,7 @@ import (
 )
 
 // service is what all handlers share. Nothing in it changes with a request,
-// apart from what metrics counts.
+// except metrics.
 type service struct {
 	pod      string
 	log      *slog.Logger
@@ -26,7 +26,7 @@ func newService(pod string, log *slog.Logger, users store, verifier *verifier) *
 	}
 }
 
-// handler is the service as its clients meet it.
+// handler serves all routes.
 func (s *service) handler() http.Handler {
 	return s.observe(s.recoverPanics(newRouter([]route{
 		{"GET", "/users", s.listUsers},
@@ -44,8 +44,8 @@ type route struct {
 	handler      http.HandlerFunc
 }
 
-// newRouter is an http.ServeMux that says 404 and 405 in JSON like every other
-// answer, where the mux itself would use plain text and, for paths that are not
+// newRouter is an http.ServeMux that answers 404 and 405 in JSON like everything
+// else, where the mux itself would use plain text and, for paths that are not
 // clean, a redirect in HTML.
 func newRouter(routes []route) http.Handler {
 	mux := http.NewServeMux()

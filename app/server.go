@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// A request takes at most readTimeout to arrive, loginWait to get its turn and
-// one password comparison to be answered: together less than writeTimeout, so
-// the server never cuts off an answer that it was still going to give.
+// A request takes at most readTimeout to arrive, loginWait to get a slot and one
+// password comparison to be answered. The sum is less than writeTimeout, so the
+// server never cuts off an answer that is still to come.
 const (
-	// readHeaderTimeout ends connections that dribble their header byte by
-	// byte to keep a connection open. A header fits in one or two packets.
+	// readHeaderTimeout closes connections whose header arrives byte by byte to
+	// keep them open. A header fits in one or two packets.
 	readHeaderTimeout = 5 * time.Second
-	// readTimeout covers header and body. 4 KiB arrive in time over any line
-	// that people still log in from.
+	// readTimeout covers header and body. 4 KiB arrive in time over any
+	// connection that people use to log in.
 	readTimeout = 8 * time.Second
 	// writeTimeout runs from the end of the header to the end of the answer.
 	writeTimeout = 15 * time.Second
@@ -39,15 +39,15 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		// "OPTIONS *" is answered like every other path there is not.
+		// "OPTIONS *" gets a 404 like any unknown path.
 		DisableGeneralOptionsHandler: true,
 	}
 }
 
-// serve answers requests on listener until ctx is done, then drains: it says
-// that the service is leaving, goes on serving for cfg.drainDelay, and then has
-// the requests in flight finish within cfg.shutdownTimeout. An error means that
-// the listener failed or that requests had to be cut off.
+// serve answers requests on listener until ctx is done, then drains: it becomes
+// unready, keeps serving for cfg.drainDelay, and then lets the requests in flight
+// finish within cfg.shutdownTimeout. An error means that the listener failed or
+// that requests had to be cut off.
 func serve(ctx context.Context, listener net.Listener, s *service, cfg config) error {
 	server := newServer(s.handler(), s.log)
 	failed := make(chan error, 1)
@@ -61,7 +61,7 @@ func serve(ctx context.Context, listener net.Listener, s *service, cfg config) e
 	}
 
 	s.log.Info("draining", "reason", context.Cause(ctx).Error(), "delay", cfg.drainDelay.String())
-	s.health.leave()
+	s.health.drain()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s while draining: %w", listener.Addr(), err)
@@ -75,7 +75,7 @@ func shutDown(server *http.Server, log *slog.Logger, timeout time.Duration) erro
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		// The process ends now in any case; closing says so to the clients.
+		// The process exits now in any case; closing notifies the clients.
 		server.Close()
 		return fmt.Errorf("requests still in flight after %s were cut off: %w", timeout, err)
 	}

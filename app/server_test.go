@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// patience is how long the tests wait for something that takes milliseconds on
-// an idle machine.
+// patience is how long tests wait for something that takes milliseconds on an idle
+// machine.
 const patience = 30 * time.Second
 
-// waitFor asks until done, and says what was seen last if that never happens.
-func waitFor(t *testing.T, what string, ask func() (done bool, seen string)) {
+// waitFor calls check until it is done, and reports what it saw last if it never is.
+func waitFor(t *testing.T, what string, check func() (done bool, seen string)) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		done, seen := ask()
+		done, seen := check()
 		if done {
 			return
 		}
@@ -39,7 +39,7 @@ func waitFor(t *testing.T, what string, ask func() (done bool, seen string)) {
 	}
 }
 
-// logBuffer takes the log of a service that is still writing it.
+// logBuffer has the log of a service that is still writing it.
 type logBuffer struct {
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -72,7 +72,7 @@ func (b *logBuffer) baseURL(t *testing.T) string {
 	return "http://127.0.0.1:" + port
 }
 
-// running is the whole program in a goroutine.
+// running is the program in a goroutine.
 type running struct {
 	url    string
 	log    *logBuffer
@@ -109,7 +109,7 @@ type slowLogin struct {
 	rest string
 }
 
-// startLogin sends half of a login and waits until its handler is at work.
+// startLogin sends half of a login and waits until its handler runs.
 func (r *running) startLogin(t *testing.T) *slowLogin {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
@@ -196,7 +196,7 @@ func TestADrainLosesNoRequest(t *testing.T) {
 	}
 }
 
-func TestADrainEndsAtItsTimeoutAndSaysSo(t *testing.T) {
+func TestADrainEndsAtItsTimeoutWithAnError(t *testing.T) {
 	r := start(t, map[string]string{"DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "50ms"})
 	login := r.startLogin(t)
 	r.stop()
@@ -209,7 +209,7 @@ func TestADrainEndsAtItsTimeoutAndSaysSo(t *testing.T) {
 	}
 }
 
-func TestTheServerBoundsHeaders(t *testing.T) {
+func TestTheServerLimitsHeaders(t *testing.T) {
 	r := start(t, map[string]string{"DRAIN_DELAY": "0s"})
 	large, err := http.NewRequest("GET", r.url+"/users", nil)
 	if err != nil {

@@ -51,11 +51,11 @@ type newUser struct {
 	Password string `json:"password"`
 }
 
-// createUser answers with the user as the store has it, under its new id.
+// createUser answers with the user and its new id.
 func (s *service) createUser(w http.ResponseWriter, r *http.Request) {
-	n, refusal := readJSON[newUser](w, r, "name, email and password")
-	if refusal != nil {
-		refusal.respond(w)
+	n, bodyErr := readJSON[newUser](w, r, "name, email and password")
+	if bodyErr != nil {
+		bodyErr.respond(w)
 		return
 	}
 	if err := n.check(); err != nil {
@@ -76,13 +76,13 @@ func (s *service) createUser(w http.ResponseWriter, r *http.Request) {
 	respond(w, http.StatusCreated, u)
 }
 
-// check says what is wrong, in the client's terms and without repeating a value.
+// check returns an error for the client, which repeats no value.
 func (n newUser) check() error {
 	switch {
 	case strings.TrimSpace(n.Name) == "":
 		return errors.New("name is missing")
 	case utf8.RuneCountInString(n.Name) > maxNameRunes || strings.ContainsFunc(n.Name, unicode.IsControl):
-		return errors.New("name must have at most 200 characters and no line breaks or the like")
+		return errors.New("name must have at most 200 characters and no control characters")
 	}
 	address, err := mail.ParseAddress(n.Email)
 	if err != nil || address.Address != n.Email || len(n.Email) > maxEmailBytes {
@@ -94,8 +94,8 @@ func (n newUser) check() error {
 	return nil
 }
 
-// respondStoreError answers for a store that does not do what was asked. A fault
-// of its own is for the log and not for the client.
+// respondStoreError answers with an error of the store. An unexpected one is
+// logged and not sent to the client.
 func (s *service) respondStoreError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errNoSuchUser):

@@ -50,28 +50,28 @@ func TestGetUserKnowsNoOtherSpellingOfAnID(t *testing.T) {
 	}
 }
 
-// shelf is a store that keeps the last account it was given, or has a fault.
-type shelf struct {
-	kept  account
-	fault error
+// fakeStore is a store that keeps the last account, or returns an error.
+type fakeStore struct {
+	kept account
+	err  error
 }
 
-func (s *shelf) create(_ context.Context, a account) (user, error) {
+func (s *fakeStore) create(_ context.Context, a account) (user, error) {
 	s.kept = a
 	a.ID = "7"
-	return a.user, s.fault
+	return a.user, s.err
 }
 
-func (s *shelf) find(context.Context, string) (user, error) { return user{}, s.fault }
+func (s *fakeStore) find(context.Context, string) (user, error) { return user{}, s.err }
 
-func (s *shelf) list(context.Context, string) ([]user, string, error) { return nil, "", s.fault }
+func (s *fakeStore) list(context.Context, string) ([]user, string, error) { return nil, "", s.err }
 
-func (s *shelf) account(context.Context, string) (account, error) { return account{}, s.fault }
+func (s *fakeStore) account(context.Context, string) (account, error) { return account{}, s.err }
 
-func (s *shelf) check(context.Context) error { return s.fault }
+func (s *fakeStore) check(context.Context) error { return s.err }
 
-// newServiceOn is a service that keeps its users on a shelf.
-func newServiceOn(t *testing.T, users *shelf) (http.Handler, fmt.Stringer) {
+// newServiceOn is a service with a fake store.
+func newServiceOn(t *testing.T, users *fakeStore) (http.Handler, fmt.Stringer) {
 	t.Helper()
 	s, log := newTestService(t)
 	s.users, s.health.check = users, users.check
@@ -85,7 +85,7 @@ func createRequest(body string) *http.Request {
 }
 
 func TestCreateUserKeepsTheHashAndNotThePassword(t *testing.T) {
-	users := &shelf{}
+	users := &fakeStore{}
 	handler, log := newServiceOn(t, users)
 	response := ask(handler, createRequest(`{"name":"Jean Bartik","email":"Jean@Example.com","password":"open-sesame"}`))
 	want := `{"id":"7","name":"Jean Bartik","email":"jean@example.com"}` + "\n"
@@ -105,18 +105,18 @@ func TestCreateUserKeepsTheHashAndNotThePassword(t *testing.T) {
 
 func TestCreateUserExplainsWhatIsWrong(t *testing.T) {
 	const (
-		badName     = "name must have at most 200 characters and no line breaks or the like"
+		badName     = "name must have at most 200 characters and no control characters"
 		badEmail    = "email must be an address such as ada@example.com, of at most 254 bytes"
 		badPassword = "password must have 8 to 72 bytes"
 	)
 	create := func(name, email, password string) string {
 		return fmt.Sprintf(`{"name":%q,"email":%q,"password":%q}`, name, email, password)
 	}
-	handler, _ := newServiceOn(t, &shelf{})
+	handler, _ := newServiceOn(t, &fakeStore{})
 	for name, test := range map[string]struct{ body, want string }{
 		"no name":           {create(" ", "a@b.c", demoPassword), "name is missing"},
 		"a long name":       {create(strings.Repeat("é", 201), "a@b.c", demoPassword), badName},
-		"a name of two":     {create("A\nB", "a@b.c", demoPassword), badName},
+		"a line break":      {create("A\nB", "a@b.c", demoPassword), badName},
 		"a name with NUL":   {`{"name":"A\u0000","email":"a@b.c","password":"open-sesame"}`, badName},
 		"no e-mail":         {create("A", "", demoPassword), badEmail},
 		"no address":        {create("A", "a.b.c", demoPassword), badEmail},
@@ -124,7 +124,7 @@ func TestCreateUserExplainsWhatIsWrong(t *testing.T) {
 		"a long address":    {create("A", strings.Repeat("a", 251)+"@b.c", demoPassword), badEmail},
 		"a short password":  {create("A", "a@b.c", "1234567"), badPassword},
 		"a long password":   {create("A", "a@b.c", strings.Repeat("x", 73)), badPassword},
-		"an id":             {`{"id":"1","name":"A","email":"a@b.c","password":"open-sesame"}`, `unknown field "id": only name, email and password are taken`},
+		"an id":             {`{"id":"1","name":"A","email":"a@b.c","password":"open-sesame"}`, `unknown field "id": only name, email and password are allowed`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantError(t, ask(handler, createRequest(test.body)), http.StatusBadRequest, test.want)
@@ -132,20 +132,20 @@ func TestCreateUserExplainsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestWithoutADatabaseNoUserIsTaken(t *testing.T) {
+func TestWithoutADatabaseNoUserIsCreated(t *testing.T) {
 	s, _ := newTestService(t)
 	wantError(t, ask(s.handler(), createRequest(`{"name":"A","email":"a@b.c","password":"open-sesame"}`)),
-		http.StatusNotImplemented, "this service keeps no users of its own: it has no database")
+		http.StatusNotImplemented, "this service cannot create users: it has no database")
 }
 
-func TestAnAddressIsTakenOnce(t *testing.T) {
-	handler, _ := newServiceOn(t, &shelf{fault: errEmailTaken})
+func TestTwoUsersCannotHaveTheSameAddress(t *testing.T) {
+	handler, _ := newServiceOn(t, &fakeStore{err: errEmailTaken})
 	wantError(t, ask(handler, createRequest(`{"name":"A","email":"a@b.c","password":"open-sesame"}`)),
 		http.StatusConflict, "the e-mail address is taken")
 }
 
-func TestAStoreThatFailsMakesTheServiceUnreadyAndIsNoFaultOfTheClients(t *testing.T) {
-	handler, log := newServiceOn(t, &shelf{fault: errors.New("no route to the database")})
+func TestAStoreThatFailsIsA503AndMakesTheServiceUnready(t *testing.T) {
+	handler, log := newServiceOn(t, &fakeStore{err: errors.New("no route to the database")})
 	for name, r := range map[string]*http.Request{
 		"list":   httptest.NewRequest("GET", "/users", nil),
 		"get":    httptest.NewRequest("GET", "/users/1", nil),
@@ -158,15 +158,15 @@ func TestAStoreThatFailsMakesTheServiceUnreadyAndIsNoFaultOfTheClients(t *testin
 		})
 	}
 	if got := get(handler, "/livez").StatusCode; got != http.StatusOK {
-		t.Errorf("/livez: got %d: a restart would not mend the database", got)
+		t.Errorf("/livez: got %d: a restart would not fix the database", got)
 	}
 	if !strings.Contains(log.String(), "no route to the database") {
 		t.Errorf("the cause was not logged:\n%s", log)
 	}
 }
 
-// FuzzRequest sends anything anywhere. No answer may be a 500, and each must be
-// JSON but for the metrics.
+// FuzzRequest sends any request to any path. No answer may be a 500, and each must
+// be JSON, except the metrics.
 func FuzzRequest(f *testing.F) {
 	for _, path := range []string{"/users", "/users?after=%00", "/users/1", "/users/%zz", "/login", "//", "/%2e%2e/", "*", "/livez", "/readyz"} {
 		f.Add("GET", path, "", []byte(nil))
@@ -183,7 +183,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, contentType string, body []byte) {
 		r, err := http.NewRequest(method, "http://service"+path, bytes.NewReader(body))
 		if err != nil {
-			return // no client could send it, and no server read it
+			return // it is not a valid request
 		}
 		r.Header.Set("Content-Type", contentType)
 		response := ask(handler, r)

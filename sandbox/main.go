@@ -1,6 +1,6 @@
-// Command sandbox gives a machine that has nothing but Go, make and Debian's
-// packages what the program needs: a registry, a Docker engine and a real
-// one-node Kubernetes, built from pinned upstream source.
+// Command sandbox starts what the program needs on a machine that has only Go,
+// make and Debian's packages: a registry, a Docker engine and a real one-node
+// Kubernetes, built from pinned upstream source.
 package main
 
 import (
@@ -18,9 +18,9 @@ import (
 const usage = `usage: sandbox up | down | status | env
 
   up      build what is missing, start what is not running, pulumi up on stack dev
-  down    stop everything and put the machine back as it was
-  status  what runs, where, and how much memory it takes
-  env     the shell settings that make pulumi and kubectl work on the sandbox`
+  down    stop everything and restore the machine's state
+  status  print each daemon with its process and its memory
+  env     print the environment variables that point pulumi and kubectl at the sandbox`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -32,17 +32,17 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	verbs := map[string]func(cluster.Sandbox, context.Context) error{
+	commands := map[string]func(cluster.Sandbox, context.Context) error{
 		"up": cluster.Sandbox.Up, "down": cluster.Sandbox.Down,
 		"status": cluster.Sandbox.Status, "env": cluster.Sandbox.PrintEnv,
 	}
-	if len(args) != 1 || verbs[args[0]] == nil {
+	if len(args) != 1 || commands[args[0]] == nil {
 		return errors.New(usage)
 	}
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("the sandbox needs Linux, and this is %s: %s", runtime.GOOS, cluster.OwnClusterHint)
 	}
-	// Debian's `su` leaves these out, and iptables, dockerd and runc are there.
+	// Debian's `su` leaves these out of PATH; iptables, dockerd and runc are in them.
 	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin"); err != nil {
 		return err
 	}
@@ -50,5 +50,5 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return verbs[args[0]](sandbox, ctx)
+	return commands[args[0]](sandbox, ctx)
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"user-service/internal/config"
+	"user-service/internal/suggest"
 )
 
 // RequestTimeout is how long a cluster or a registry may take to answer one request.
@@ -77,7 +78,7 @@ func contextHint(wanted string, kubeconfig *api.Config) string {
 	if len(names) == 0 {
 		return "it has no contexts, or does not exist: check that KUBECONFIG names the right file"
 	}
-	meant := config.Nearest(wanted, names)
+	meant := suggest.Nearest(wanted, names)
 	if meant == "" {
 		meant = names[0]
 	}

@@ -30,14 +30,13 @@ func TestTheContextsClusterIsConnectedTo(t *testing.T) {
 	for name, given := range map[string]string{"of kubectl": "", "as a file": file, "as content": content} {
 		c, err := cluster.Connect(config.Config{Context: "staging", Namespace: "team-a", Kubeconfig: given})
 		if err != nil {
-			t.Errorf("kubeconfig %s: %v", name, err)
-			continue
+			t.Fatalf("kubeconfig %s: %v", name, err)
 		}
-		if version, err := c.Discovery().ServerVersion(); err != nil || version.GitVersion != "v1.34.0" {
-			t.Errorf("kubeconfig %s: the version is %v (%v)", name, version, err)
+		if version, err := c.Discovery().ServerVersion(); err != nil || version.GitVersion != "v1.34.0" || c.Namespace != "team-a" {
+			t.Errorf("kubeconfig %s: version %v, namespace %s (%v)", name, version, c.Namespace, err)
 		}
-		if got, want := c.Namespace+c.Kubectl("get pods"), "team-a`kubectl --context staging get pods`"; got != want {
-			t.Errorf("kubeconfig %s: got %s, want %s", name, got, want)
+		if got, want := c.Kubectl("get pods"), "`kubectl --context staging get pods`"; got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 }

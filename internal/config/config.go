@@ -20,15 +20,14 @@ type Config struct {
 	Name      string // of the service
 	Namespace string
 	Context   string // of the kubeconfig
-	// Kubeconfig is a path or the content of one. Empty, it is kubectl's own: the
-	// variable KUBECONFIG, else ~/.kube/config.
+	// Kubeconfig is a path or the content of one. Empty, KUBECONFIG or ~/.kube/config applies.
 	Kubeconfig string
 	Service    microservice.Args // but for its Namespace, which is declared
 }
 
 // Read reads and validates the configuration. keys are all that it sets, in full
-// (user-service:replicas). The error joins all errors, one a line, each with the key,
-// its value, the rule and the command that fixes it.
+// (user-service:replicas). The error joins all errors, each with the key, its value, the
+// rule and the command that fixes it.
 func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 	r := &reader{ctx: ctx}
 	c := Config{
@@ -44,10 +43,7 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 				GoImage:    r.text("goImage", baseImage),
 				Platform:   r.text("platform", platform),
 			},
-			RegistryLogin: microservice.RegistryLogin{
-				Username: r.value("registryUsername"),
-				Password: r.secret("registryPassword", "registryPassword"),
-			},
+			RegistryLogin:   microservice.RegistryLogin{Username: r.value("registryUsername"), Password: r.secret("registryPassword", "registryPassword")},
 			Port:            r.integer("port", 1024, math.MaxUint16), // the container does not run as root
 			LivenessPath:    r.text("livenessPath", urlPath),
 			ReadinessPath:   r.text("readinessPath", urlPath),
@@ -56,11 +52,11 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			Egress:          r.peers("egress"),
 			Replicas:        r.integer("replicas", 1, math.MaxInt32),
 			CPUTarget:       r.integer("cpuTarget", 1, 100),
-			ScaleDownWindow: r.seconds("scaleDownWindow", 0, time.Hour), // Kubernetes allows no more
+			ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
 			CPURequest:      r.quantity("cpuRequest", "1m"),
 			MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
 			MemoryLimit:     r.quantity("memoryLimit", "1Mi"),
-			RolloutTimeout:  r.seconds("rolloutTimeout", 20*time.Second, time.Hour),
+			RolloutTimeout:  time.Duration(r.integer("rolloutTimeout", 20, 3600)) * time.Second,
 		},
 	}
 	c.Service.MaxReplicas = c.Service.Replicas

@@ -3,20 +3,20 @@ package config_test
 import (
 	"errors"
 	"maps"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"user-service/internal/config"
+	"user-service/internal/program"
 	"user-service/internal/render"
 )
 
 // keys are changed ones, with the project's name or without.
 type keys map[string]string
-
-var secrets = []string{"shop:registryPassword", "shop:secretEnv"}
 
 func TestInvalidValuesAreErrors(t *testing.T) {
 	t.Parallel()
@@ -28,22 +28,22 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"name in upper case":        {keys{"name": "Orders"}, `name ("Orders") is not a name for a service (lower-case letters, digits and inner hyphens, a letter first, at most 35)` + orDefault("name")},
 		"name too long for pods":    {keys{"name": strings.Repeat("o", 36)}, `name ("` + strings.Repeat("o", 36) + `") is not a name for a service (lower-case letters, digits and inner hyphens, a letter first, at most 35)` + orDefault("name")},
 		"no name":                   {keys{"name": ""}, "name is missing" + orDefault("name")},
-		"no image":                  {keys{"image": ""}, "image is missing: set it with `pulumi config set image registry.example.com/user-service`"},
-		"image with a scheme":       {keys{"image": "https://ghcr.io/acme/users"}, "image (\"https://ghcr.io/acme/users\") has a scheme: set it with `pulumi config set image ghcr.io/acme/users`"},
-		"image in upper case":       {keys{"image": "ghcr.io/ACME/users"}, "image (\"ghcr.io/ACME/users\") has upper-case letters: set it with `pulumi config set image ghcr.io/acme/users`"},
-		"image with a tag":          {keys{"image": "127.0.0.1:5000/users:v2"}, "image (\"127.0.0.1:5000/users:v2\") has a tag or a digest (the tag is the key version): set it with `pulumi config set image 127.0.0.1:5000/users`"},
-		"image with a digest":       {keys{"image": "ghcr.io/users" + digest}, "image (\"ghcr.io/users" + digest + "\") has a tag or a digest (the tag is the key version): set it with `pulumi config set image ghcr.io/users`"},
-		"image without a host":      {keys{"image": "acme/users"}, "image (\"acme/users\") has no registry host: set it with `pulumi config set image registry.example.com/acme/users`"},
-		"image with a space":        {keys{"image": "our registry"}, "image (\"our registry\") is not an image repository: set it with `pulumi config set image registry.example.com/user-service`"},
+		"no image":                  {keys{"image": ""}, `image is missing: set it with |pulumi config set image registry.example.com/user-service|`},
+		"image with a scheme":       {keys{"image": "https://ghcr.io/acme/users"}, `image ("https://ghcr.io/acme/users") has a scheme: set it with |pulumi config set image ghcr.io/acme/users|`},
+		"image in upper case":       {keys{"image": "ghcr.io/ACME/users"}, `image ("ghcr.io/ACME/users") has upper-case letters: set it with |pulumi config set image ghcr.io/acme/users|`},
+		"image with a tag":          {keys{"image": "127.0.0.1:5000/users:v2"}, `image ("127.0.0.1:5000/users:v2") has a tag or a digest (the tag is the key version): set it with |pulumi config set image 127.0.0.1:5000/users|`},
+		"image with a digest":       {keys{"image": "ghcr.io/users" + digest}, "image (\"ghcr.io/users" + digest + `") has a tag or a digest (the tag is the key version): set it with |pulumi config set image ghcr.io/users|`},
+		"image without a host":      {keys{"image": "acme/users"}, `image ("acme/users") has no registry host: set it with |pulumi config set image registry.example.com/acme/users|`},
+		"image with a space":        {keys{"image": "our registry"}, `image ("our registry") is not an image repository: set it with |pulumi config set image registry.example.com/user-service|`},
 		"version with a space":      {keys{"version": "v1 beta"}, `version ("v1 beta") is not an image tag (letters, digits and _.-, at most 128)` + orDefault("version")},
-		"version latest":            {keys{"version": "latest"}, "version (\"latest\") does not tell versions apart: set it with `pulumi config set version v1.0`"},
+		"version latest":            {keys{"version": "latest"}, `version ("latest") does not tell versions apart: set it with |pulumi config set version v1.0|`},
 		"no version":                {keys{"version": ""}, "version is missing" + orDefault("version")},
 		"goImage with a space":      {keys{"goImage": "golang 1.26"}, `goImage ("golang 1.26") is not an image (invalid reference format)` + orDefault("goImage")},
-		"goImage without a tag":     {keys{"goImage": "golang"}, "goImage (\"golang\") is a different image over time: set it with `pulumi config set goImage golang:1.26-alpine`"},
-		"goImage latest":            {keys{"goImage": "ghcr.io/acme/go:latest"}, "goImage (\"ghcr.io/acme/go:latest\") is a different image over time: set it with `pulumi config set goImage ghcr.io/acme/go:1.26-alpine`"},
+		"goImage without a tag":     {keys{"goImage": "golang"}, `goImage ("golang") is a different image over time: set it with |pulumi config set goImage golang:1.26-alpine|`},
+		"goImage latest":            {keys{"goImage": "ghcr.io/acme/go:latest"}, `goImage ("ghcr.io/acme/go:latest") is a different image over time: set it with |pulumi config set goImage ghcr.io/acme/go:1.26-alpine|`},
 		"platform without a system": {keys{"platform": "arm64"}, `platform ("arm64") is not linux/<architecture>, like linux/amd64 or linux/arm64` + orDefault("platform")},
-		"port only for root":        {keys{"port": "80"}, "port (80) is below 1024: set it with `pulumi config set port 1024`"},
-		"port above all":            {keys{"port": "70000"}, "port (70000) is above 65535: set it with `pulumi config set port 65535`"},
+		"port only for root":        {keys{"port": "80"}, `port (80) is below 1024: set it with |pulumi config set port 1024|`},
+		"port above all":            {keys{"port": "70000"}, `port (70000) is above 65535: set it with |pulumi config set port 65535|`},
 		"livenessPath as a URL":     {keys{"livenessPath": "http://x/livez"}, `livenessPath ("http://x/livez") is not an HTTP path, like /healthz` + orDefault("livenessPath")},
 		"readinessPath with spaces": {keys{"readinessPath": "/is it ready"}, `readinessPath ("/is it ready") is not an HTTP path, like /healthz` + orDefault("readinessPath")},
 		"namespace in upper case":   {keys{"namespace": "Team_A"}, `namespace ("Team_A") is not a namespace name (lower-case letters, digits and inner hyphens, at most 63)` + orDefault("namespace")},
@@ -51,28 +51,28 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"replicas in words":         {keys{"replicas": "ten"}, `replicas ("ten") is not an integer` + orDefault("replicas")},
 		"half a replica":            {keys{"replicas": "2.5"}, `replicas ("2.5") is not an integer` + orDefault("replicas")},
 		"replicas as a map":         {keys{"replicas": `{"min":2}`}, `replicas ("{\"min\":2}") is not an integer` + orDefault("replicas")},
-		"no replicas":               {keys{"replicas": "0"}, "replicas (0) is below 1: set it with `pulumi config set replicas 1`"},
-		"replicas above int32":      {keys{"replicas": "3000000000"}, "replicas (3000000000) is above 2147483647: set it with `pulumi config set replicas 2147483647`"},
-		"replicas above maximum":    {keys{"replicas": "12", "maxReplicas": "10"}, "replicas (12) is above maxReplicas (10): raise it with `pulumi config set maxReplicas 12`"},
+		"no replicas":               {keys{"replicas": "0"}, `replicas (0) is below 1: set it with |pulumi config set replicas 1|`},
+		"replicas above int32":      {keys{"replicas": "3000000000"}, `replicas (3000000000) is above 2147483647: set it with |pulumi config set replicas 2147483647|`},
+		"replicas above maximum":    {keys{"replicas": "12", "maxReplicas": "10"}, `replicas (12) is above maxReplicas (10): raise it with |pulumi config set maxReplicas 12|`},
 		"maxReplicas in words":      {keys{"maxReplicas": "many"}, `maxReplicas ("many") is not an integer` + orDefault("maxReplicas")},
-		"cpuTarget above 100":       {keys{"cpuTarget": "170"}, "cpuTarget (170) is above 100: set it with `pulumi config set cpuTarget 100`"},
-		"scaleDownWindow too long":  {keys{"scaleDownWindow": "7200"}, "scaleDownWindow (7200) is above 3600: set it with `pulumi config set scaleDownWindow 3600`"},
+		"cpuTarget above 100":       {keys{"cpuTarget": "170"}, `cpuTarget (170) is above 100: set it with |pulumi config set cpuTarget 100|`},
+		"scaleDownWindow too long":  {keys{"scaleDownWindow": "7200"}, `scaleDownWindow (7200) is above 3600: set it with |pulumi config set scaleDownWindow 3600|`},
 		"rolloutTimeout with unit":  {keys{"rolloutTimeout": "2m"}, `rolloutTimeout ("2m") is not an integer` + orDefault("rolloutTimeout")},
-		"rolloutTimeout too short":  {keys{"rolloutTimeout": "1"}, "rolloutTimeout (1) is below 20: set it with `pulumi config set rolloutTimeout 20`"},
+		"rolloutTimeout too short":  {keys{"rolloutTimeout": "1"}, `rolloutTimeout (1) is below 20: set it with |pulumi config set rolloutTimeout 20|`},
 		"cpuRequest in words":       {keys{"cpuRequest": "a lot"}, `cpuRequest ("a lot") is not a Kubernetes quantity, like 100m of CPU or 128Mi of memory` + orDefault("cpuRequest")},
 		"no CPU":                    {keys{"cpuRequest": "0"}, `cpuRequest ("0") is below 1m` + orDefault("cpuRequest")},
 		"memory in millibytes":      {keys{"memoryLimit": "128m"}, `memoryLimit ("128m") is below 1Mi` + orDefault("memoryLimit")},
-		"memory above its limit":    {keys{"memoryRequest": "1Gi"}, "memoryRequest (1Gi) is above memoryLimit (128Mi): raise it with `pulumi config set memoryLimit 1Gi`"},
-		"no context":                {keys{"kubernetes:context": ""}, "kubernetes:context is missing: set it with `pulumi config set kubernetes:context <name>`, one of `kubectl config get-contexts -o name`"},
-		"misspelt key":              {keys{"replcas": "5"}, "unknown key \"replcas\" in Pulumi.dev.yaml: did you mean \"replicas\"? Remove this one with `pulumi config rm replcas`"},
-		"unknown key":               {keys{"colour": "blue"}, "unknown key \"colour\" in Pulumi.dev.yaml: remove it with `pulumi config rm colour`"},
+		"memory above its limit":    {keys{"memoryRequest": "1Gi"}, `memoryRequest (1Gi) is above memoryLimit (128Mi): raise it with |pulumi config set memoryLimit 1Gi|`},
+		"no context":                {keys{"kubernetes:context": ""}, `kubernetes:context is missing: set it with |pulumi config set kubernetes:context <name>|, one of |kubectl config get-contexts -o name|`},
+		"misspelt key":              {keys{"replcas": "5"}, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"? Remove this one with |pulumi config rm replcas|`},
+		"unknown key":               {keys{"colour": "blue"}, `unknown key "colour" in Pulumi.dev.yaml: remove it with |pulumi config rm colour|`},
 		"keys of another project": {keys{"user-service:replicas": "5", "user-service:image": "x", "kubernetes:namespace": "y"}, `
 			kubernetes:namespace in Pulumi.dev.yaml is not read by project shop: set namespace instead, and remove this one with |pulumi config rm kubernetes:namespace|
 			user-service:image in Pulumi.dev.yaml is not read by project shop: set image instead, and remove this one with |pulumi config rm user-service:image|
 			user-service:replicas in Pulumi.dev.yaml is not read by project shop: set replicas instead, and remove this one with |pulumi config rm user-service:replicas|`},
 		"env as a string": {keys{"env": "LOG_LEVEL=debug"},
-			"env is not a map: remove it with `pulumi config rm env`, and set each variable with `pulumi config set --path env.<NAME> <value>`"},
-		"env with invalid names and values": {keys{"env": `{"2FA":"on","A-B":"x","LIST":["a"],"NOTHING":null,"GOOD":"1","LONG":12345678901234567000,"VERSION":1.1}`}, `
+			`env is not a map: remove it with |pulumi config rm env|, and set each variable with |pulumi config set --path env.<NAME> <value>|`},
+		"env with invalid names and values": {keys{"env": `{"2FA":"on","A-B":"x","LIST":["a"],"NOTHING":null,"GOOD":"1","LONG":9007199254740993,"VERSION":1.1}`}, `
 			env.2FA is not the name of a variable (letters, digits and _, no digit first): remove it with |pulumi config rm --path 'env["2FA"]'|
 			env.A-B is not the name of a variable (letters, digits and _, no digit first): remove it with |pulumi config rm --path 'env["A-B"]'|
 			env.LIST is not a string: set it with |pulumi config set --path --type string env.LIST <value>|
@@ -84,20 +84,20 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 			env.PORT is set by the program (PORT from the key port): remove it with |pulumi config rm --path 'env["PORT"]'|
 			env.SHUTDOWN_TIMEOUT is set by the program (PORT from the key port): remove it with |pulumi config rm --path 'env["SHUTDOWN_TIMEOUT"]'|`},
 		"variable in both": {keys{"env": `{"TOKEN":"a"}`, "secretEnv": `{"TOKEN":"b"}`},
-			"env.TOKEN is also in secretEnv: remove one of them with `pulumi config rm --path env.TOKEN`"},
+			`env.TOKEN is also in secretEnv: remove one of them with |pulumi config rm --path env.TOKEN|`},
 		"secretEnv with a map": {keys{"secretEnv": `{"TOKEN":{"very":"secret"}}`},
-			"secretEnv.TOKEN is not a string: set it with `pulumi config set --path --secret --type string secretEnv.TOKEN <value>`"},
+			`secretEnv.TOKEN is not a string: set it with |pulumi config set --path --secret --type string secretEnv.TOKEN <value>|`},
 		"egress as a string": {keys{"egress": "10.0.0.0/8:5432"},
-			"egress is not a list of strings: remove it with `pulumi config rm egress`, and set each with `pulumi config set --path 'egress[0]' 10.0.0.0/8:5432`"},
+			`egress is not a list of strings: remove it with |pulumi config rm egress|, and set each with |pulumi config set --path 'egress[0]' 10.0.0.0/8:5432|`},
 		"egress to no range": {keys{"egress": `["10.0.0.0/8:5432","db.example.com:5432","10.1.2.3/8:5432","10.0.0.0/8","fd00::/8:0"]`}, `
 			egress[1] ("db.example.com:5432") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for all addresses: set it with |pulumi config set --path 'egress[1]' <CIDR>:<port>|
 			egress[2] ("10.1.2.3/8:5432") is an address in 10.0.0.0/8: set it with |pulumi config set --path 'egress[2]' 10.1.2.3/32:5432|
 			egress[3] ("10.0.0.0/8") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for all addresses: set it with |pulumi config set --path 'egress[3]' <CIDR>:<port>|
 			egress[4] ("fd00::/8:0") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for all addresses: set it with |pulumi config set --path 'egress[4]' <CIDR>:<port>|`},
 		"username without password": {keys{"registryUsername": "robot"},
-			"registryUsername is set and registryPassword is missing: set it with `pulumi config set --secret registryPassword`"},
+			`registryUsername is set and registryPassword is missing: set it with |pulumi config set --secret registryPassword|`},
 		"password without username": {keys{"registryPassword": "open-sesame"},
-			"registryPassword is set and registryUsername is missing: set it with `pulumi config set registryUsername <name>`"},
+			`registryPassword is set and registryUsername is missing: set it with |pulumi config set registryUsername <name>|`},
 		"all at once": {keys{"image": "", "replicas": "ten", "maxReplicas": "2", "cpuTarget": "0", "memoryLimit": "lots", "replcas": "5"}, `
 			image is missing: set it with |pulumi config set image registry.example.com/user-service|
 			replicas ("ten") is not an integer: change it, or go back to the default with |pulumi config rm replicas|
@@ -107,89 +107,95 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := read(t, test.keys, secrets...)
-			checkError(t, err, test.want)
+			_, errs, _ := run(t, test.keys, nil, "shop:registryPassword", "shop:secretEnv")
+			checkErrors(t, errs, test.want)
 		})
 	}
 }
 
 func TestValidValuesAreAccepted(t *testing.T) {
 	t.Parallel()
-	for _, setting := range [][2]string{
-		{"name", strings.Repeat("o", 35)},
-		{"image", "localhost/users"},
-		{"image", "docker.io/acme/users"},
-		{"image", "registry.example.com:5000/team/users"},
-		{"version", "1.0.0-rc.1"},
-		{"goImage", "mirror.example.com/golang:1.26@sha256:" + strings.Repeat("0", 64)},
-		{"goImage", "golang@sha256:" + strings.Repeat("0", 64)},
-		{"platform", "linux/arm/v7"},
-		{"port", "65535"},
-		{"livenessPath", "/"},
-		{"readinessPath", "/actuator/health?group=readiness"},
-		{"replicas", "1"},
-		{"cpuTarget", "100"},
-		{"scaleDownWindow", "0"},
-		{"cpuRequest", "0.5"},
-		{"memoryRequest", "128Mi"},
-		{"memoryLimit", "1G"},
-		{"kubernetes:kubeconfig", "x"},
-		{"aws:region", "y"},
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	for _, valid := range []keys{
+		{"name": strings.Repeat("o", 35), "image": "localhost/users", "goImage": "golang" + digest, "livenessPath": "/", "replicas": "1", "scaleDownWindow": "0", "memoryRequest": "128Mi"},
+		{"image": "docker.io/acme/users", "goImage": "mirror.example.com/golang:1.26" + digest, "platform": "linux/arm/v7", "cpuTarget": "100", "cpuRequest": "0.5"},
+		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "memoryLimit": "1G"},
+		{"kubernetes:kubeconfig": "x", "aws:region": "y"}, // of others
 	} {
-		if _, err := read(t, keys{setting[0]: setting[1]}); err != nil {
-			t.Errorf("%s: %v", setting[0], err)
-		}
+		_, errs, _ := run(t, valid, nil)
+		checkErrors(t, errs, "")
 	}
 }
 
-func TestSecretsMustBeEncrypted(t *testing.T) {
+func TestSecretsMustBeEncryptedAndNotElsewhere(t *testing.T) {
 	t.Parallel()
-	_, err := read(t, keys{"registryUsername": "robot", "registryPassword": "open-sesame", "secretEnv": `{"TOKEN":"open-sesame"}`})
-	checkError(t, err, `
+	_, errs, _ := run(t, keys{"registryUsername": "robot", "registryPassword": "open-sesame", "secretEnv": `{"TOKEN":"open-sesame"}`, "env": `{"TOKEN":"open-sesame"}`}, nil, "shop:env")
+	checkErrors(t, errs, `
 		registryPassword is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --secret registryPassword|
-		secretEnv is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --secret --path secretEnv.<NAME>|`)
-}
-
-func TestAnEncryptedValueInEnvIsRefused(t *testing.T) {
-	t.Parallel()
-	_, err := read(t, keys{"env": `{"TOKEN":"open-sesame"}`}, "shop:env")
-	checkError(t, err, "env has an encrypted value, which would be plain text in the manifests: "+
-		"move it with `pulumi config rm --path env.<NAME>` and `pulumi config set --path --secret secretEnv.<NAME>`")
+		env has an encrypted value, which would be plain text in the manifests: move it with |pulumi config rm --path env.<NAME>| and |pulumi config set --path --secret secretEnv.<NAME>|
+		secretEnv is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --secret --path secretEnv.<NAME>|
+		env.TOKEN is also in secretEnv: remove one of them with |pulumi config rm --path env.TOKEN|`)
 }
 
 func TestVariablesAreAsTyped(t *testing.T) {
 	t.Parallel()
-	c, err := read(t, keys{"env": `{"TEXT":"a b","EMPTY":"","NUMBER":1234567890123456,"FLAG":true}`})
+	c, errs, _ := run(t, keys{"env": `{"TEXT":"a b","EMPTY":"","NUMBER":1234567890123456,"FLAG":true}`}, nil)
 	want := map[string]string{"TEXT": "a b", "EMPTY": "", "NUMBER": "1234567890123456", "FLAG": "true"}
-	if err != nil || !maps.Equal(c.Service.Env, want) {
-		t.Errorf("env is %v (%v), want %v", c.Service.Env, err, want)
+	if !maps.Equal(c.Service.Env, want) {
+		t.Errorf("env is %v (%v), want %v", c.Service.Env, errs, want)
 	}
 }
 
 func TestMaxReplicasIsReplicasUnlessItIsSet(t *testing.T) {
 	t.Parallel()
 	for maxReplicas, want := range map[string]int{"": 3, "3": 3, "9": 9} {
-		c, err := read(t, keys{"replicas": "3", "maxReplicas": maxReplicas})
-		if err != nil || c.Service.MaxReplicas != want || c.Service.Autoscaled() != (want > 3) {
-			t.Errorf("replicas 3, maxReplicas %q: %d, autoscaled %t (%v)", maxReplicas, c.Service.MaxReplicas, c.Service.Autoscaled(), err)
+		c, errs, _ := run(t, keys{"replicas": "3", "maxReplicas": maxReplicas}, nil)
+		if c.Service.MaxReplicas != want || c.Service.Autoscaled() != (want > 3) {
+			t.Errorf("replicas 3, maxReplicas %q: %d, autoscaled %t (%v)", maxReplicas, c.Service.MaxReplicas, c.Service.Autoscaled(), errs)
 		}
 	}
 }
 
-// read reads the configuration of a small stack with changes. An empty value is one that
-// is set and empty.
-func read(t *testing.T, changes keys, secrets ...string) (c config.Config, err error) {
-	t.Helper()
-	configuration := with(t, changes)
-	runErr := pulumi.RunErr(func(ctx *pulumi.Context) error {
-		c, err = config.Read(ctx, slices.Sorted(maps.Keys(configuration)))
-		return nil
-	}, run(configuration, secrets...))
-	return c, errors.Join(err, runErr)
+func TestEachErrorIsShownOnceAndSetsTheStatus(t *testing.T) {
+	stderr := os.Stderr
+	defer func() { os.Stderr = stderr }()
+	for want, test := range map[string]struct {
+		keys     keys
+		deployed error
+		status   int
+	}{
+		"":                       {nil, nil, 0},
+		"a\nand its second line": {nil, errors.New("a\nand its second line"), 32},
+		"a;b":                    {nil, errors.Join(errors.New("a"), errors.New("b")), 32},
+		"replicas (0) is below 1: set it with `pulumi config set replicas 1`": {keys{"replicas": "0"}, errors.New("deployed"), 32},
+	} {
+		_, errs, err := run(t, test.keys, test.deployed)
+		printed, status := exitStatus(t, err)
+		if got := strings.Join(errs, ";"); got != want || status != test.status || printed != "" {
+			t.Errorf("status %d, logged %q, printed %q; want %d, %q", status, got, printed, test.status, want)
+		}
+	}
+	if printed, status := exitStatus(t, errors.New("missing stack name")); status != 32 || printed != "missing stack name\n" {
+		t.Errorf("status %d, printed %q for an error of Pulumi itself", status, printed)
+	}
 }
 
-// with returns the configuration of a small stack with changes.
-func with(t *testing.T, changes keys) keys {
+// exitStatus returns what config.ExitStatus prints and returns.
+func exitStatus(t *testing.T, err error) (printed string, status int) {
+	t.Helper()
+	file, createErr := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	os.Stderr = file
+	status = program.ExitStatus(err)
+	content, readErr := os.ReadFile(file.Name())
+	if err := errors.Join(createErr, readErr, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(content), status
+}
+
+// run runs a program whose deployment ends with an error, for a small stack with changes,
+// and returns what it has read and logged. An empty value is one that is set and empty.
+func run(t *testing.T, changes keys, deployed error, secrets ...string) (c config.Config, errs []string, err error) {
 	t.Helper()
 	s, err := render.ReadStack("../testdata", "fixed")
 	if err != nil {
@@ -201,34 +207,37 @@ func with(t *testing.T, changes keys) keys {
 		}
 		s.Config[key] = value
 	}
-	return s.Config
+	program, withKeys := program.New(func(_ *pulumi.Context, read config.Config) error { c = read; return deployed })
+	err = pulumi.RunErr(
+		func(ctx *pulumi.Context) error { ctx.Log = log{ctx.Log, &errs}; return program(ctx) },
+		pulumi.WithMocks(s.Project, "dev", struct{ pulumi.MockResourceMonitor }{}),
+		func(info *pulumi.RunInfo) { info.Config, info.ConfigSecretKeys = s.Config, secrets },
+		withKeys,
+	)
+	return c, errs, err
 }
 
-// run runs a program that declares nothing as stack dev of project shop.
-func run(configuration keys, secrets ...string) pulumi.RunOption {
-	return func(info *pulumi.RunInfo) {
-		pulumi.WithMocks("shop", "dev", struct{ pulumi.MockResourceMonitor }{})(info)
-		info.Config, info.ConfigSecretKeys = configuration, secrets
-	}
+type log struct {
+	pulumi.Log
+	errors *[]string
+}
+
+func (l log) Error(message string, _ *pulumi.LogArgs) error {
+	*l.errors = append(*l.errors, message)
+	return nil
 }
 
 // orDefault is how an error ends that knows no value to set.
 func orDefault(key string) string {
-	return ": change it, or go back to the default with `pulumi config rm " + key + "`"
+	return ": change it, or go back to the default with |pulumi config rm " + key + "|"
 }
 
-// checkError compares an error with what it should be: one line or, indented, several, in
-// which | stands for a backquote.
-func checkError(t *testing.T, err error, want string) {
+// checkErrors compares errors with lines, which may be indented, and where | stands for a
+// backquote.
+func checkErrors(t *testing.T, errs []string, want string) {
 	t.Helper()
-	if indented, is := strings.CutPrefix(want, "\n"); is {
-		lines := strings.Split(strings.ReplaceAll(indented, "|", "`"), "\n")
-		for i := range lines {
-			lines[i] = strings.TrimLeft(lines[i], "\t")
-		}
-		want = strings.Join(lines, "\n")
-	}
-	if err == nil || err.Error() != want {
-		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	want = strings.NewReplacer("\n\t\t\t", "\n", "\n\t\t", "\n", "|", "`").Replace(want)
+	if got := strings.Join(errs, "\n"); got != strings.TrimPrefix(want, "\n") {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }

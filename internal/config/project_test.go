@@ -12,15 +12,10 @@ import (
 
 func TestPulumiLeavesAllCheckingToTheProgram(t *testing.T) {
 	t.Parallel()
-	for key, declaration := range shippedKeys(t) {
-		if declaration.IsExplicitlyTyped() {
-			t.Errorf("%s has a type in Pulumi.yaml: Pulumi would stop at the first value of another type", key)
-		}
-		if declaration.Default == nil {
-			t.Errorf("%s has no default in Pulumi.yaml: Pulumi would stop where it is missing", key)
-		}
-		if declaration.Description == "" {
-			t.Errorf("%s has no description in Pulumi.yaml", key)
+	for key, declared := range shippedKeys(t) {
+		// With a type, or without a default, Pulumi would stop at the first invalid or absent value.
+		if declared.IsExplicitlyTyped() || declared.Default == nil || declared.Description == "" {
+			t.Errorf("%s in Pulumi.yaml: typed: %t, default: %v, description: %q", key, declared.IsExplicitlyTyped(), declared.Default, declared.Description)
 		}
 	}
 }
@@ -31,18 +26,18 @@ func TestREADMEListsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The table with the one row of a key that is not the project's own.
+	// The one with a row of a key that is not the project's own.
 	table := regexp.MustCompile("(?m)(^\\|.*\n)*^\\| `kubernetes:context` \\|.*\n(^\\|.*\n)*").FindString(string(readme))
-	rows := strings.Count(table, "\n| `") - 1
-	if declared := len(shippedKeys(t)); rows != declared {
-		t.Errorf("README.md's table of settings has %d rows besides kubernetes:context, Pulumi.yaml has %d keys", rows, declared)
+	keys := shippedKeys(t)
+	if rows := strings.Count(table, "\n| `") - 1; rows != len(keys) {
+		t.Errorf("README.md's table of settings has %d rows besides kubernetes:context, Pulumi.yaml has %d keys", rows, len(keys))
 	}
-	for key, declaration := range shippedKeys(t) {
+	for key, declared := range keys {
 		value := ""
-		if declaration.Default != "" {
-			value = fmt.Sprintf("`%v` ", declaration.Default)
+		if declared.Default != "" {
+			value = fmt.Sprintf("`%v` ", declared.Default)
 		}
-		if row := fmt.Sprintf("\n| `%s` | %s | %s|\n", key, declaration.Description, value); strings.Count(table, row) != 1 {
+		if row := fmt.Sprintf("\n| `%s` | %s | %s|\n", key, declared.Description, value); strings.Count(table, row) != 1 {
 			t.Errorf("README.md's table of settings does not have this row once:%s", row)
 		}
 	}

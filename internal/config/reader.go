@@ -7,13 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"github.com/texttheater/golang-levenshtein/levenshtein"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"user-service/internal/microservice"
+	"user-service/internal/suggest"
 )
 
 // reader collects errors and the keys that were read. Its methods return the zero value
@@ -49,12 +48,10 @@ func (r *reader) secret(key, path string) string {
 
 // plain is value for one that ends up in the manifests.
 func (r *reader) plain(key string) string {
-	value := r.value(key)
 	if r.isSecret(key) {
 		r.errorf("%[1]s has an encrypted value, which would be plain text in the manifests: move it with `pulumi config rm --path %[1]s.<NAME>` and `pulumi config set --path --secret secretEnv.<NAME>`", key)
-		return ""
 	}
-	return value
+	return r.value(key)
 }
 
 // variables reads environment variables from a JSON object, which is what Pulumi makes
@@ -124,11 +121,6 @@ func (r *reader) text(key string, follows rule) string {
 	return value
 }
 
-// seconds reads an integer number of seconds.
-func (r *reader) seconds(key string, least, most time.Duration) time.Duration {
-	return time.Duration(r.integer(key, int(least.Seconds()), int(most.Seconds()))) * time.Second
-}
-
 func (r *reader) integer(key string, least, most int) int {
 	value := r.value(key)
 	n, err := strconv.Atoi(value)
@@ -170,7 +162,7 @@ func (r *reader) checkKeys(keys []string) {
 		switch ours := project == r.ctx.Project(); {
 		case ours && !known:
 			advice := "remove it"
-			if meant := Nearest(key, r.keys); meant != "" {
+			if meant := suggest.Nearest(key, r.keys); meant != "" {
 				advice = fmt.Sprintf("did you mean %q? Remove this one", meant)
 			}
 			r.errorf("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, r.ctx.Stack(), advice, key)
@@ -186,16 +178,4 @@ func fixHint(key, value string) string {
 		return fmt.Sprintf("change it, or go back to the default with `pulumi config rm %s`", key)
 	}
 	return fmt.Sprintf("set it with `pulumi config set %s %s`", key, value)
-}
-
-// Nearest returns the candidate that is at most three edits away from word, or "".
-func Nearest(word string, candidates []string) (nearest string) {
-	least := 4
-	for _, candidate := range candidates {
-		edits := levenshtein.DistanceForStrings([]rune(word), []rune(candidate), levenshtein.DefaultOptionsWithSub)
-		if edits < least {
-			nearest, least = candidate, edits
-		}
-	}
-	return nearest
 }

@@ -14,8 +14,8 @@ import (
 	"user-service/internal/microservice"
 )
 
-// A rule returns how a value breaks it, as the end of a sentence, and the value that was
-// probably meant. Both are empty for a valid value.
+// A rule returns what is wrong with a value, as the end of a sentence, and the value that
+// was probably meant. Both are empty for a valid value.
 type rule func(value string) (problem, meant string)
 
 // matches is the rule that a value matches a regular expression, all of it.

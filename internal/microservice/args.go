@@ -21,10 +21,9 @@ type Args struct {
 	// written nowhere in plain text.
 	Env, SecretEnv map[string]string
 	Egress         []Peer // what the service may connect to besides DNS
-
-	Replicas    int // never fewer pods, at least 1
-	MaxReplicas int // never more pods; equal to Replicas for a fixed number
-	CPUTarget   int // average CPU in percent of CPURequest, 1 to 100
+	Replicas       int    // never fewer pods, at least 1
+	MaxReplicas    int    // never more pods; equal to Replicas for a fixed number
+	CPUTarget      int    // average CPU in percent of CPURequest, 1 to 100
 	// ScaleDownWindow is how long the autoscaler waits before it removes pods, up to 1 h.
 	ScaleDownWindow                        time.Duration
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity

@@ -34,29 +34,22 @@ func (m *Microservice) newDeployment(ctx *pulumi.Context, pods corev1.PodSpecArg
 		options = append(options, pulumi.IgnoreChanges([]string{"spec.replicas"}))
 	}
 	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
-		Metadata: m.metadata(name, skipAwait, "pulumi.com/patchForce"),
+		Metadata: m.metadata(name, pulumi.StringMap{skipAwait: pulumi.String("true"), "pulumi.com/patchForce": pulumi.String("true")}),
 		Spec: appsv1.DeploymentSpecArgs{
 			Replicas: pulumi.Int(m.Args.Replicas),
 			Selector: m.selector(),
+			// No pod goes before its successor has been ready for minReadySeconds. All
+			// successors start at once, so that a rollout waits for that once; nodes with
+			// less room start them in turns.
 			Strategy: appsv1.DeploymentStrategyArgs{
-				Type: pulumi.String("RollingUpdate"),
-				RollingUpdate: appsv1.RollingUpdateDeploymentArgs{
-					// No pod goes before its successor has been ready for minReadySeconds.
-					// All successors start at once, so that a rollout waits for that once;
-					// nodes with less room start them in turns.
-					MaxUnavailable: pulumi.Int(0),
-					MaxSurge:       pulumi.String("100%"),
-				},
+				Type:          pulumi.String("RollingUpdate"),
+				RollingUpdate: appsv1.RollingUpdateDeploymentArgs{MaxUnavailable: pulumi.Int(0), MaxSurge: pulumi.String("100%")},
 			},
 			MinReadySeconds:         pulumi.Int(minReadySeconds),
 			ProgressDeadlineSeconds: seconds(m.Args.RolloutTimeout),
-			// Only `kubectl rollout undo` reads old ReplicaSets. The way back here is an
-			// older commit.
+			// For `kubectl rollout undo` only. The way back here is an older commit.
 			RevisionHistoryLimit: pulumi.Int(2),
-			Template: corev1.PodTemplateSpecArgs{
-				Metadata: metav1.ObjectMetaArgs{Labels: m.labels()},
-				Spec:     pods,
-			},
+			Template:             corev1.PodTemplateSpecArgs{Metadata: metav1.ObjectMetaArgs{Labels: m.labels()}, Spec: pods},
 		},
 	}, options...)
 }

@@ -11,18 +11,16 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// A pod that is being deleted serves until no client uses it. One after the other:
+// A pod that is being deleted serves until no client uses it. The kubelet waits preStop
+// before SIGTERM, while all nodes remove the pod's address from the Service. Then the
+// application fails its readiness probe and serves for drainDelay, asking clients to
+// connect again elsewhere, and finishes requests in flight within shutdownTimeout.
+// Kubernetes kills what is left, with 5 s to spare.
 const (
-	// The pod serves as before while all nodes remove its address from the Service. The
-	// kubelet waits before SIGTERM: this needs nothing of the application.
-	preStop = 5 * time.Second
-	// After SIGTERM the application fails its readiness probe and goes on serving, asking
-	// clients to connect again elsewhere (Connection: close).
-	drainDelay = 5 * time.Second
-	// The application finishes the requests in flight.
+	preStop         = 5 * time.Second
+	drainDelay      = 5 * time.Second
 	shutdownTimeout = 15 * time.Second
-	// Kubernetes kills what is left, with 5 s to spare.
-	gracePeriod = preStop + drainDelay + shutdownTimeout + 5*time.Second
+	gracePeriod     = preStop + drainDelay + shutdownTimeout + 5*time.Second
 )
 
 func seconds(d time.Duration) pulumi.Int { return pulumi.Int(int(d.Seconds())) }

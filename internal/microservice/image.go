@@ -1,7 +1,8 @@
 package microservice
 
 import (
-	"github.com/distribution/reference"
+	"strings"
+
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -32,11 +33,8 @@ func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
 	return docker.NewImage(ctx, m.Name+"-image", args, m.child())
 }
 
-// registry is the host of the repository, or "" for an invalid one.
+// registry is the host of the repository.
 func (b Build) registry() string {
-	named, err := reference.ParseNamed(b.Repository)
-	if err != nil {
-		return ""
-	}
-	return reference.Domain(named)
+	host, _, _ := strings.Cut(b.Repository, "/")
+	return host
 }

@@ -5,7 +5,7 @@ package microservice
 import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 // Microservice is an image built from source, the pods that run it, the autoscaler that
-// sets their number and the Service in front of them.
+// sets their number, and the Service in front of them.
 type Microservice struct {
 	pulumi.ResourceState
 

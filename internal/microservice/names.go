@@ -24,15 +24,7 @@ func (m *Microservice) selector() metav1.LabelSelectorArgs {
 	return metav1.LabelSelectorArgs{MatchLabels: m.labels()}
 }
 
-// metadata is that of an object with a name of its own. annotations are all "true".
-func (m *Microservice) metadata(name string, annotations ...string) metav1.ObjectMetaArgs {
-	metadata := metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: m.Args.Namespace, Labels: m.labels()}
-	if len(annotations) > 0 {
-		all := pulumi.StringMap{}
-		for _, annotation := range annotations {
-			all[annotation] = pulumi.String("true")
-		}
-		metadata.Annotations = all
-	}
-	return metadata
+// metadata is that of an object with a name of its own. annotations may be nil.
+func (m *Microservice) metadata(name string, annotations pulumi.StringMap) metav1.ObjectMetaArgs {
+	return metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: m.Args.Namespace, Labels: m.labels(), Annotations: annotations}
 }

@@ -7,10 +7,8 @@ import (
 )
 
 // NewNamespace declares a namespace, which several services may share, and returns its
-// name. The namespace "default" is in every cluster and is not declared.
-//
-// The provider adopts a namespace that exists, whoever created it. Deleting one deletes
-// everything in it, so `pulumi destroy` keeps it.
+// name; "default" is in every cluster and is not declared. The provider adopts one that
+// exists. Deleting one deletes everything in it, so `pulumi destroy` keeps it.
 func NewNamespace(ctx *pulumi.Context, name string) (pulumi.StringInput, error) {
 	if name == "default" {
 		return pulumi.String(name), nil

@@ -11,31 +11,27 @@ import (
 func (m *Microservice) newNetworkPolicy(ctx *pulumi.Context) error {
 	// The addresses of DNS differ between clusters.
 	egress := networkingv1.NetworkPolicyEgressRuleArray{
-		networkingv1.NetworkPolicyEgressRuleArgs{Ports: ports(port("UDP", pulumi.Int(53)), port("TCP", pulumi.Int(53)))},
+		networkingv1.NetworkPolicyEgressRuleArgs{Ports: networkingv1.NetworkPolicyPortArray{port("UDP", pulumi.Int(53)), port("TCP", pulumi.Int(53))}},
 	}
 	for _, peer := range m.Args.Egress {
 		to := networkingv1.NetworkPolicyPeerArgs{IpBlock: networkingv1.IPBlockArgs{Cidr: pulumi.String(peer.CIDR.String())}}
 		egress = append(egress, networkingv1.NetworkPolicyEgressRuleArgs{
-			To: networkingv1.NetworkPolicyPeerArray{to}, Ports: ports(port("TCP", pulumi.Int(peer.Port))),
+			To: networkingv1.NetworkPolicyPeerArray{to}, Ports: networkingv1.NetworkPolicyPortArray{port("TCP", pulumi.Int(peer.Port))},
 		})
 	}
 	name := m.Name + "-policy"
 	_, err := networkingv1.NewNetworkPolicy(ctx, name, &networkingv1.NetworkPolicyArgs{
-		Metadata: m.metadata(name),
+		Metadata: m.metadata(name, nil),
 		Spec: networkingv1.NetworkPolicySpecArgs{
 			PodSelector: m.selector(),
 			PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),
 			Ingress: networkingv1.NetworkPolicyIngressRuleArray{
-				networkingv1.NetworkPolicyIngressRuleArgs{Ports: ports(port("TCP", pulumi.String(httpPort)))},
+				networkingv1.NetworkPolicyIngressRuleArgs{Ports: networkingv1.NetworkPolicyPortArray{port("TCP", pulumi.String(httpPort))}},
 			},
 			Egress: egress,
 		},
 	}, m.child())
 	return err
-}
-
-func ports(ports ...networkingv1.NetworkPolicyPortInput) networkingv1.NetworkPolicyPortArray {
-	return ports
 }
 
 func port(protocol string, port pulumi.Input) networkingv1.NetworkPolicyPortArgs {

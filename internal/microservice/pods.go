@@ -5,13 +5,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// nonRoot is the numeric user and group of the container. The kubelet cannot tell
-// whether a user's name is root's.
-const nonRoot = 65532
-
-// logStorage is the space on its node's disk that a pod needs: its logs, of which the
-// kubelet keeps 50 MiB. The container's file system is read-only.
-const logStorage = "64Mi"
+const (
+	// nonRoot is the user and group. The kubelet cannot tell whether a user's name is root's.
+	nonRoot = 65532
+	// logStorage is for a pod's logs, of which the kubelet keeps 50 MiB. The container's file
+	// system is read-only.
+	logStorage = "64Mi"
+)
 
 // podSpec is the pod template's spec. The Secrets may be nil.
 func (m *Microservice) podSpec(image pulumi.StringInput, secretEnv, pullSecret *corev1.Secret) corev1.PodSpecArgs {
@@ -21,9 +21,7 @@ func (m *Microservice) podSpec(image pulumi.StringInput, secretEnv, pullSecret *
 		// The service does not call the API server, and finds other services by DNS.
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		EnableServiceLinks:           pulumi.Bool(false),
-		TopologySpreadConstraints: corev1.TopologySpreadConstraintArray{
-			m.spreadOver("topology.kubernetes.io/zone"), m.spreadOver("kubernetes.io/hostname"),
-		},
+		TopologySpreadConstraints:    corev1.TopologySpreadConstraintArray{m.spreadOver("topology.kubernetes.io/zone"), m.spreadOver("kubernetes.io/hostname")},
 		SecurityContext: corev1.PodSecurityContextArgs{
 			RunAsNonRoot:   pulumi.Bool(true),
 			RunAsUser:      pulumi.Int(nonRoot),
@@ -51,26 +49,19 @@ func (m *Microservice) spreadOver(topology string) corev1.TopologySpreadConstrai
 
 func (m *Microservice) container(image pulumi.StringInput, secretEnv *corev1.Secret) corev1.ContainerArgs {
 	container := corev1.ContainerArgs{
-		Name:  pulumi.String(m.Name),
-		Image: image,
-		Env:   m.env(),
-		Ports: corev1.ContainerPortArray{corev1.ContainerPortArgs{
-			Name:          pulumi.String(httpPort),
-			ContainerPort: pulumi.Int(m.Args.Port),
-		}},
+		Name:      pulumi.String(m.Name),
+		Image:     image,
+		Env:       m.env(),
+		Ports:     corev1.ContainerPortArray{corev1.ContainerPortArgs{Name: pulumi.String(httpPort), ContainerPort: pulumi.Int(m.Args.Port)}},
 		Resources: m.resources(),
-		// Has it started? The other probes wait up to 30 s: busy nodes make starts slow.
+		// The other probes wait for this one, up to 30 s: busy nodes make starts slow.
 		StartupProbe: probe(m.Args.LivenessPath, 1, 1, 30),
-		// Should requests go here? No only sends them elsewhere, so it runs often; it takes
-		// three, because one slow answer is no failure.
+		// A failure only sends requests elsewhere, so it runs often. One slow answer is none.
 		ReadinessProbe: probe(m.Args.ReadinessPath, 2, 2, 3),
-		// Can only a restart help? It costs all requests in flight, so it takes 30 s: a pod
-		// under full load is alive.
+		// A failure costs all requests in flight, so it takes 30 s: a pod under load is alive.
 		LivenessProbe: probe(m.Args.LivenessPath, 10, 5, 3),
 		// The kubelet sleeps: the image has no shell.
-		Lifecycle: corev1.LifecycleArgs{PreStop: corev1.LifecycleHandlerArgs{
-			Sleep: corev1.SleepActionArgs{Seconds: seconds(preStop)},
-		}},
+		Lifecycle: corev1.LifecycleArgs{PreStop: corev1.LifecycleHandlerArgs{Sleep: corev1.SleepActionArgs{Seconds: seconds(preStop)}}},
 		// A crash's last log lines become part of internal/rollout's error.
 		TerminationMessagePolicy: pulumi.String("FallbackToLogsOnError"),
 		SecurityContext: corev1.SecurityContextArgs{
@@ -80,9 +71,7 @@ func (m *Microservice) container(image pulumi.StringInput, secretEnv *corev1.Sec
 		},
 	}
 	if secretEnv != nil {
-		container.EnvFrom = corev1.EnvFromSourceArray{corev1.EnvFromSourceArgs{
-			SecretRef: corev1.SecretEnvSourceArgs{Name: secretEnv.Metadata.Name()},
-		}}
+		container.EnvFrom = corev1.EnvFromSourceArray{corev1.EnvFromSourceArgs{SecretRef: corev1.SecretEnvSourceArgs{Name: secretEnv.Metadata.Name()}}}
 	}
 	return container
 }
@@ -90,17 +79,9 @@ func (m *Microservice) container(image pulumi.StringInput, secretEnv *corev1.Sec
 // resources has no CPU limit, which would slow a pod down while CPU is idle. Memory has
 // one, because memory once used is not given back.
 func (m *Microservice) resources() corev1.ResourceRequirementsArgs {
-	return corev1.ResourceRequirementsArgs{
-		Requests: pulumi.ToStringMap(map[string]string{
-			"cpu":               m.Args.CPURequest.String(),
-			"memory":            m.Args.MemoryRequest.String(),
-			"ephemeral-storage": logStorage,
-		}),
-		Limits: pulumi.ToStringMap(map[string]string{
-			"memory":            m.Args.MemoryLimit.String(),
-			"ephemeral-storage": logStorage,
-		}),
-	}
+	requests := map[string]string{"cpu": m.Args.CPURequest.String(), "memory": m.Args.MemoryRequest.String(), "ephemeral-storage": logStorage}
+	limits := map[string]string{"memory": m.Args.MemoryLimit.String(), "ephemeral-storage": logStorage}
+	return corev1.ResourceRequirementsArgs{Requests: pulumi.ToStringMap(requests), Limits: pulumi.ToStringMap(limits)}
 }
 
 func probe(path string, periodSeconds, timeoutSeconds, failureThreshold int) corev1.ProbeArgs {

@@ -9,10 +9,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newSecretEnv declares the Secret with the secret environment variables, or nothing if
-// there are none.
-//
-// Pulumi gives it a new name for each content. A changed value thus changes the pod
+// newSecretEnv declares the Secret with the secret environment variables, if there are
+// any. Pulumi gives it a new name for each content: a changed value changes the pod
 // template, which rolls the pods, and pods of the previous revision keep their Secret.
 func (m *Microservice) newSecretEnv(ctx *pulumi.Context) (*corev1.Secret, error) {
 	if len(m.Args.SecretEnv) == 0 {
@@ -25,9 +23,9 @@ func (m *Microservice) newSecretEnv(ctx *pulumi.Context) (*corev1.Secret, error)
 	}, m.child())
 }
 
-// newPullSecret declares the login with which nodes pull the image, or nothing if there
-// is none. It keeps its name, so that a new password does not roll the pods:
-// kubernetes:enableSecretMutable in Pulumi.yaml has it changed in place.
+// newPullSecret declares the login with which nodes pull the image, if there is one. It
+// keeps its name, so that a new password does not roll the pods: Pulumi changes it in
+// place, because of kubernetes:enableSecretMutable in Pulumi.yaml.
 func (m *Microservice) newPullSecret(ctx *pulumi.Context) (*corev1.Secret, error) {
 	login, host := m.Args.RegistryLogin, m.Args.Build.registry()
 	if login.Username == "" {
@@ -40,7 +38,7 @@ func (m *Microservice) newPullSecret(ctx *pulumi.Context) (*corev1.Secret, error
 	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, auth)
 	name := m.Name + "-registry"
 	return corev1.NewSecret(ctx, name, &corev1.SecretArgs{
-		Metadata:   m.metadata(name),
+		Metadata:   m.metadata(name, nil),
 		Type:       pulumi.String("kubernetes.io/dockerconfigjson"),
 		StringData: pulumi.ToSecret(pulumi.StringMap{".dockerconfigjson": pulumi.String(config)}).(pulumi.StringMapOutput),
 	}, m.child())

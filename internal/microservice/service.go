@@ -9,15 +9,13 @@ import (
 // after the Deployment, so that an earlier failure leaves no Service without pods.
 func (m *Microservice) newService(ctx *pulumi.Context, deployment pulumi.Resource) (*corev1.Service, error) {
 	return corev1.NewService(ctx, m.Name, &corev1.ServiceArgs{
-		Metadata: m.metadata(m.Name, skipAwait),
+		Metadata: m.metadata(m.Name, pulumi.StringMap{skipAwait: pulumi.String("true")}),
 		Spec: corev1.ServiceSpecArgs{
 			Type:     corev1.ServiceSpecTypeClusterIP,
 			Selector: m.labels(),
-			Ports: corev1.ServicePortArray{corev1.ServicePortArgs{
-				Name:       pulumi.String(httpPort),
-				Port:       pulumi.Int(80),
-				TargetPort: pulumi.String(httpPort),
-			}},
+			Ports: corev1.ServicePortArray{
+				corev1.ServicePortArgs{Name: pulumi.String(httpPort), Port: pulumi.Int(80), TargetPort: pulumi.String(httpPort)},
+			},
 		},
 	}, m.child(deployment))
 }

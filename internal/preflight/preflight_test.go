@@ -1,8 +1,10 @@
 package preflight_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -15,8 +17,12 @@ import (
 
 	"user-service/internal/config"
 	"user-service/internal/preflight"
+	"user-service/internal/program"
 	"user-service/internal/render"
 )
+
+// nowhere is an address that nothing listens on.
+const nowhere = "127.0.0.1:1"
 
 func TestAPreviewHasTheAPIServerValidateWhatIsDeclared(t *testing.T) {
 	t.Parallel()
@@ -29,172 +35,40 @@ func TestAPreviewHasTheAPIServerValidateWhatIsDeclared(t *testing.T) {
 		"PATCH orders-hpa": failure(403, "Forbidden", `User "ci" cannot patch resource "horizontalpodautoscalers"`),
 		"PATCH orders-pdb": failure(404, "NotFound", `namespaces "team-a" not found`),
 	}}
-	infos, _, err := check(t, s, true, map[string]string{"secretEnv": `{"TOKEN":"open-sesame"}`})
-	const rejected = `the API server rejects Deployment orders-deployment: Deployment.apps "orders-deployment" is invalid: spec.replicas: Invalid value: -1` +
-		"\nthe API server rejects NetworkPolicy orders-policy: exceeded quota: policies"
-	if err == nil || err.Error() != rejected {
-		t.Errorf("got\n%v\nwant\n%s", err, rejected)
-	}
-	if want := []string{
-		`HorizontalPodAutoscaler orders-hpa: only |pulumi up| can check it: User "ci" cannot patch resource "horizontalpodautoscalers"`,
-		`PodDisruptionBudget orders-pdb: only |pulumi up| can check it: namespaces "team-a" not found`,
-	}; strings.Join(infos, "\n") != strings.ReplaceAll(strings.Join(want, "\n"), "|", "`") {
-		t.Errorf("logged %q, want %q", infos, want)
-	}
-	const query = "?dryRun=All&fieldManager=%s&fieldValidation=Strict&force=true"
-	want := []string{
-		"orders" + fmt.Sprintf(query, "preview"), "orders-deployment" + fmt.Sprintf(query, "pulumi-kubernetes-2"),
-		"orders-hpa" + fmt.Sprintf(query, "preview"), "orders-pdb" + fmt.Sprintf(query, "preview"), "orders-policy" + fmt.Sprintf(query, "preview"),
-	}
-	if slices.Sort(s.patches); !slices.Equal(s.patches, want) {
-		t.Errorf("applied %q, want %q", s.patches, want)
-	}
-	if !strings.Contains(s.bodies, "@"+render.Digest) || strings.Contains(s.bodies, "open-sesame") {
-		t.Errorf("no image, or a secret, in what was applied:\n%s", s.bodies)
+	_, infos, err := check(t, s, true, map[string]string{"secretEnv": `{"TOKEN":"open-sesame"}`})
+	checkError(t, err, `the API server rejects Deployment orders-deployment: Deployment.apps "orders-deployment" is invalid: spec.replicas: Invalid value: -1`+
+		"\nthe API server rejects NetworkPolicy orders-policy: exceeded quota: policies")
+	checkError(t, errors.New(infos), `HorizontalPodAutoscaler orders-hpa: only |pulumi up| can check it: User "ci" cannot patch resource "horizontalpodautoscalers"`+
+		"\nPodDisruptionBudget orders-pdb: only |pulumi up| can check it: namespaces \"team-a\" not found\n")
+	want := []string{"orders-deployment as pulumi-kubernetes-2", "orders-hpa as preview", "orders as preview", "orders-policy as preview", "orders-pdb as preview"} // and no Secret
+	if !slices.Equal(s.applied, want) || !strings.Contains(s.bodies, "@"+render.Digest) {
+		t.Errorf("applied %q, want %q, with an image's digest:\n%s", s.applied, want, s.bodies)
 	}
 }
 
-func TestAnUpIsToldWhatHasBeenScaledToZero(t *testing.T) {
+func TestAnUpFindsWhatHasBeenScaledToZero(t *testing.T) {
 	t.Parallel()
 	s := &apiServer{answers: map[string]string{"GET deployments": `{"kind": "DeploymentList", "apiVersion": "apps/v1", "items": [
 		{"metadata": {"name": "a"}, "spec": {"replicas": 0}}, {"metadata": {"name": "b"}, "spec": {"replicas": 3}}, {"metadata": {"name": "c"}}]}`}}
-	_, c, err := check(t, s, false, nil)
-	if err != nil || !slices.Equal(c.Service.ScaledToZero, []string{"a"}) || len(s.patches) > 0 {
-		t.Errorf("scaled to zero are %q, applied was %q (%v)", c.Service.ScaledToZero, s.patches, err)
+	c, _, err := check(t, s, false, nil)
+	if err != nil || !slices.Equal(c.Service.ScaledToZero, []string{"a"}) || len(s.applied) > 0 {
+		t.Errorf("scaled to zero are %q, applied was %q (%v)", c.Service.ScaledToZero, s.applied, err)
 	}
 }
 
 func TestAClusterThatDoesNotAnswerIsAnError(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct{ answer, want string }{
-		"unauthorized": {failure(401, "Unauthorized", "Unauthorized"), "the cluster of kubernetes:context (\"here\") does not answer: Unauthorized: run `kubectl --context here version`"},
-		"no list":      {"", `list the Deployments of namespace default: no`},
-	} {
-		s := &apiServer{answers: map[string]string{"GET deployments": failure(403, "Forbidden", "no")}}
-		if test.answer != "" {
-			s.answers["GET version"] = test.answer
-		}
-		if _, _, err := check(t, s, false, nil); err == nil || err.Error() != test.want {
-			t.Errorf("%s: got %v, want %s", name, err, test.want)
-		}
-	}
-	const gone = "the cluster of kubernetes:context (\"here\") does not answer: Get \"http://127.0.0.1:1/version"
-	if _, _, err := check(t, nil, false, nil); err == nil || !strings.HasPrefix(err.Error(), gone) || !strings.HasSuffix(err.Error(), "connection refused: run `kubectl --context here version`") {
-		t.Errorf("got %v, want %s…", err, gone)
-	}
+	_, _, gone := check(t, nil, false, nil)
+	checkError(t, gone, `the cluster of kubernetes:context ("here") does not answer: Get "http://127.0.0.1:1/version?timeout=10s": dial tcp 127.0.0.1:1: connect: connection refused: run |kubectl --context here version|`)
+	_, _, unauthorized := check(t, &apiServer{answers: map[string]string{"GET version": failure(401, "Unauthorized", "Unauthorized")}}, false, nil)
+	checkError(t, unauthorized, `the cluster of kubernetes:context ("here") does not answer: the server has asked for the client to provide credentials: run |kubectl --context here version|`)
+	_, _, forbidden := check(t, &apiServer{answers: map[string]string{"GET deployments": failure(403, "Forbidden", "no")}}, false, nil)
+	checkError(t, forbidden, "list the Deployments of namespace default: no")
 }
 
 func TestARegistryThatRejectsTheLoginIsAnError(t *testing.T) {
 	t.Parallel()
-	host := privateRegistry(t)
-	rejected := host + ` rejected registryUsername (%q) and registryPassword: %s: set them with |pulumi config set registryUsername <name>| and |pulumi config set --secret registryPassword|`
-	for name, test := range map[string]struct{ host, username, password, want string }{
-		"no login":           {"127.0.0.1:1", "", "", ""},
-		"a login":            {host, "robot", "open-sesame", ""},
-		"a wrong password":   {host, "robot", "sesame", fmt.Sprintf(rejected, "robot", "GET http://"+host+"/v2/: unexpected status code 401 Unauthorized")},
-		"a login for pulls":  {host, "reader", "open-sesame", fmt.Sprintf(rejected, "reader", "POST http://"+host+"/v2/orders/blobs/uploads/: unexpected status code 403 Forbidden")},
-		"a registry is gone": {"127.0.0.1:1", "robot", "open-sesame", `127.0.0.1:1, the registry of image, does not answer: Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused: start it, or correct the name with |pulumi config set image <repository>|`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, _, err := check(t, &apiServer{}, false, map[string]string{"image": test.host + "/orders", "registryUsername": test.username, "registryPassword": test.password})
-			if want := strings.ReplaceAll(test.want, "|", "`"); err == nil && want != "" || err != nil && err.Error() != want {
-				t.Errorf("got\n%v\nwant\n%s", err, want)
-			}
-		})
-	}
-}
-
-// check runs the checks of a preview or an up of a small stack with changed keys. A nil
-// server is one that is gone.
-func check(t *testing.T, server *apiServer, preview bool, changes map[string]string) (infos []string, c config.Config, err error) {
-	t.Helper()
-	s, err := render.ReadStack("../testdata", "fixed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, value := range changes {
-		s.Config["shop:"+key] = value
-	}
-	url := "http://127.0.0.1:1" // no one listens there
-	if server != nil {
-		api := httptest.NewServer(server)
-		t.Cleanup(api.Close)
-		url = api.URL
-	}
-	s.Config["kubernetes:kubeconfig"] = fmt.Sprintf("clusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u}]\ncontexts: [{name: here, context: {cluster: c, user: u}}]", url)
-	program, withKeys := config.Program(func(_ *pulumi.Context, read config.Config) error { c = read; return nil })
-	mocks := pulumi.WithMocks("shop", "dev", struct{ pulumi.MockResourceMonitor }{})
-	withConfig := func(info *pulumi.RunInfo) {
-		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, []string{"shop:secretEnv", "shop:registryPassword"}, preview
-	}
-	runErr := pulumi.RunErr(func(ctx *pulumi.Context) error {
-		if err := program(ctx); err != nil {
-			return err
-		}
-		log := &infoLog{Log: ctx.Log}
-		ctx.Log = log
-		_, err = preflight.Check(ctx, &c)
-		infos = log.infos
-		return nil
-	}, mocks, withConfig, withKeys)
-	if runErr != nil {
-		t.Fatal(runErr)
-	}
-	return infos, c, err
-}
-
-type infoLog struct {
-	pulumi.Log
-	infos []string
-}
-
-func (l *infoLog) Info(message string, _ *pulumi.LogArgs) error {
-	l.infos = append(l.infos, message)
-	return nil
-}
-
-// apiServer has answers by method and the last part of the path. It has no objects and
-// accepts all, where there is no other answer.
-type apiServer struct {
-	answers map[string]string
-	patches []string // names and queries
-	bodies  string
-}
-
-func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name := path.Base(r.URL.Path)
-	if r.Method == http.MethodPatch {
-		body, _ := io.ReadAll(r.Body)
-		s.patches, s.bodies = append(s.patches, name+"?"+r.URL.RawQuery), s.bodies+string(body)
-	}
-	answer, known := s.answers[r.Method+" "+name]
-	switch {
-	case known:
-	case r.Method == http.MethodPatch, name == "version":
-		answer = `{"kind": "It", "apiVersion": "v1"}`
-	case name == "deployments":
-		answer = `{"kind": "DeploymentList", "apiVersion": "apps/v1"}`
-	default:
-		answer = failure(404, "NotFound", name+" not found")
-	}
-	w.Header().Set("Content-Type", "application/json")
-	var code int
-	if _, err := fmt.Sscanf(answer, `{"kind": "Status", "status": "Failure", "code": %d`, &code); err == nil {
-		w.WriteHeader(code)
-	}
-	fmt.Fprint(w, answer)
-}
-
-// failure is an API server's error.
-func failure(code int, reason, message string) string {
-	return fmt.Sprintf(`{"kind": "Status", "status": "Failure", "code": %d, "reason": %q, "message": %q}`, code, reason, message)
-}
-
-// privateRegistry has robot, who may push, and reader, who may not. It returns the host.
-func privateRegistry(t *testing.T) string {
-	t.Helper()
-	images := registry.New()
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch username, password, _ := r.BasicAuth(); {
 		case password != "open-sesame":
@@ -207,5 +81,101 @@ func privateRegistry(t *testing.T) string {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
+	host := strings.TrimPrefix(server.URL, "http://")
+	rejected := host + ` rejected registryUsername (%q) and registryPassword: POST http://` + host + `/v2/orders/blobs/uploads/: unexpected status code %s: ` +
+		`set them with |pulumi config set registryUsername <name>| and |pulumi config set --secret registryPassword|`
+	for name, test := range map[string]struct{ host, username, password, want string }{
+		"no login":         {nowhere, "", "", ""},
+		"a login":          {host, "robot", "open-sesame", ""},
+		"a wrong password": {host, "robot", "open-barley", fmt.Sprintf(rejected, "robot", "401 Unauthorized")},
+		"one only to pull": {host, "reader", "open-sesame", fmt.Sprintf(rejected, "reader", "403 Forbidden")},
+		"no registry": {nowhere, "robot", "open-sesame", `127.0.0.1:1, the registry of image, does not answer: creating push check transport for 127.0.0.1:1 failed: ` +
+			`Get "https://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused; Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused: ` +
+			`start it, or correct the name with |pulumi config set image <repository>|`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := check(t, &apiServer{}, false, map[string]string{"image": test.host + "/orders", "registryUsername": test.username, "registryPassword": test.password})
+			checkError(t, err, test.want)
+		})
+	}
+}
+
+// check runs the checks of a preview or an up of a small stack with changes, on a cluster
+// that is gone if it is nil. It returns what they have completed and logged.
+func check(t *testing.T, server *apiServer, preview bool, changes map[string]string) (c config.Config, infos string, err error) {
+	t.Helper()
+	s, err := render.ReadStack("../testdata", "fixed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range changes {
+		s.Config["shop:"+key] = value
+	}
+	url := "http://" + nowhere
+	if server != nil {
+		api := httptest.NewServer(server)
+		t.Cleanup(api.Close)
+		url = api.URL
+	}
+	s.Config["kubernetes:kubeconfig"] = fmt.Sprintf("clusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u}]\ncontexts: [{name: here, context: {cluster: c, user: u}}]", url)
+	program, withKeys := program.New(func(ctx *pulumi.Context, read config.Config) error {
+		ctx.Log, c = infoLog{ctx.Log, &infos}, read
+		_, err = preflight.Check(ctx, &c)
+		return nil
+	})
+	runErr := pulumi.RunErr(program, withKeys, pulumi.WithMocks("shop", "dev", struct{ pulumi.MockResourceMonitor }{}), func(info *pulumi.RunInfo) {
+		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, []string{"shop:secretEnv", "shop:registryPassword"}, preview
+	})
+	return c, infos, errors.Join(err, runErr)
+}
+
+type infoLog struct {
+	pulumi.Log
+	infos *string
+}
+
+func (l infoLog) Info(message string, _ *pulumi.LogArgs) error {
+	*l.infos += message + "\n"
+	return nil
+}
+
+// apiServer has answers by method and the last part of the path. Without them it has no
+// objects and accepts all.
+type apiServer struct {
+	answers map[string]string
+	applied []string
+	bodies  string
+}
+
+func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, query := path.Base(r.URL.Path), r.URL.Query()
+	answer, code := s.answers[r.Method+" "+name], http.StatusOK
+	if answer == "" {
+		answer = `{"kind": "DeploymentList", "apiVersion": "apps/v1"}` // to the requests that need no other
+	}
+	if r.Method == http.MethodPatch {
+		body, _ := io.ReadAll(r.Body)
+		s.applied, s.bodies = append(s.applied, name+" as "+query.Get("fieldManager")), s.bodies+string(body)
+		if query.Get("dryRun") != "All" || query.Get("fieldValidation") != "Strict" || query.Get("force") != "true" {
+			code, answer = http.StatusBadRequest, "not a strict dry run: "+r.URL.RawQuery
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Sscanf(answer, `{"kind": "Status", "status": "Failure", "code": %d`, &code)
+	w.WriteHeader(code)
+	fmt.Fprint(w, answer)
+}
+
+// failure is an API server's error.
+func failure(code int, reason, message string) string {
+	return fmt.Sprintf(`{"kind": "Status", "status": "Failure", "code": %d, "reason": %q, "message": %q}`, code, reason, message)
+}
+
+// checkError compares an error, "" for none, in which | stands for a backquote.
+func checkError(t *testing.T, err error, want string) {
+	t.Helper()
+	if want = strings.ReplaceAll(want, "|", "`"); (err == nil) != (want == "") || err != nil && err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
 }

@@ -90,7 +90,7 @@ var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+\S*\b(version|goImage|platfor
 
 // builds says which images may change: those whose source or build settings do.
 func (p preview) builds(stack string, rendered *render.Rendered) (lines []string) {
-	settings, err := p.git("diff", "--unified=0", p.base, "--", "Pulumi.yaml", "Pulumi."+stack+".yaml")
+	settings, err := p.git("diff", "--unified=0", p.base, "--", "Pulumi."+stack+".yaml")
 	for _, resource := range rendered.Resources {
 		build := resource.Inputs["build"]
 		if !build.IsObject() {

@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"user-service/internal/config"
+	"user-service/internal/program"
 	"user-service/internal/render"
 )
 
@@ -38,7 +38,7 @@ func (p preview) run(out io.Writer, names []string) (err error) {
 	}
 	var errs []error
 	for _, name := range names {
-		for _, err := range config.Errors(p.stack(out, name)) {
+		for _, err := range program.Errors(p.stack(out, name)) {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"user-service/internal/config"
+	"user-service/internal/program"
 	"user-service/internal/stack"
 )
 
@@ -38,8 +39,8 @@ func Folder(folder, name string) (*Rendered, error) {
 
 // Render renders a stack.
 func (s Stack) Render() (*Rendered, error) {
-	program, withKeys := config.Program(declare)
-	return render(s, program, withKeys)
+	run, withKeys := program.New(declare)
+	return render(s, run, withKeys)
 }
 
 // Config renders what a run of the program is about to declare.
@@ -54,7 +55,7 @@ func declare(ctx *pulumi.Context, c config.Config) error {
 
 // render runs a program. For a provider's outputs stand the inputs, with the names and
 // digests that it would add.
-func render(s Stack, program pulumi.RunFunc, options ...pulumi.RunOption) (*Rendered, error) {
+func render(s Stack, run pulumi.RunFunc, options ...pulumi.RunOption) (*Rendered, error) {
 	r := &recorder{}
 	withConfig := func(info *pulumi.RunInfo) {
 		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, s.Secrets, false
@@ -62,7 +63,7 @@ func render(s Stack, program pulumi.RunFunc, options ...pulumi.RunOption) (*Rend
 	var original error // RunErr wraps it
 	err := pulumi.RunErr(
 		func(ctx *pulumi.Context) error {
-			if original = program(ctx); original != nil {
+			if original = run(ctx); original != nil {
 				return original
 			}
 			pulumi.Map(ctx.GetCurrentExportMap()).ToMapOutput().ApplyT(func(outputs map[string]any) any {

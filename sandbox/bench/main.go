@@ -1,8 +1,8 @@
-// Command bench prints the figures of docs and README, all from one run on one
-// machine: nothing is compared with a number from elsewhere.
+// Command bench prints the figures of docs and README. All of them come from one
+// run on one machine.
 //
-// It brings up a sandbox of its own from empty caches, which takes about 10 GB of
-// disk, and runs all tests; -warm uses the caches as they are instead.
+// It starts with empty caches, which takes about 10 GB of disk, and ends with all
+// tests; -warm uses the caches as they are.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	warm := flag.Bool("warm", false, "use the machine's caches: leaves out what is cold")
+	warm := flag.Bool("warm", false, "use the caches as they are, and skip what needs empty ones")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -38,7 +38,7 @@ func run(ctx context.Context, warm bool) error {
 		return err
 	}
 	if sandbox.PID("kube-apiserver") != 0 {
-		return fmt.Errorf("the sandbox is up and this would take it down: run `make down` first")
+		return fmt.Errorf("the sandbox is up, and bench would take it down: run `make down` first")
 	}
 	if err := os.Chdir(sandbox.Checkout); err != nil {
 		return err
@@ -64,8 +64,8 @@ func run(ctx context.Context, warm bool) error {
 	return nil
 }
 
-// cold measures `make up` with empty caches, whose own table of parts it shows, and
-// the disk that all of it takes. The caches stay in use.
+// cold measures `make up` with empty caches, which prints the time of each part, and
+// the disk space that all of it takes. The caches stay in use.
 func cold(ctx context.Context) (removeCaches func(), err error) {
 	caches, err := os.MkdirTemp("", "bench-")
 	removeCaches = func() {
@@ -91,7 +91,7 @@ func cold(ctx context.Context) (removeCaches func(), err error) {
 	return removeCaches, nil
 }
 
-// measure runs a command, shows what it shows, and reports how long it took.
+// measure runs a command, passes on its output, and prints how long it took.
 func measure(ctx context.Context, what string, command ...string) error {
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)

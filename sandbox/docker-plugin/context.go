@@ -15,7 +15,7 @@ import (
 	"github.com/tonistiigi/fsutil/types"
 )
 
-// openContext returns the folder without what <Dockerfile>.dockerignore, or else .dockerignore, leaves out.
+// openContext returns the folder without what <Dockerfile>.dockerignore, or else .dockerignore, excludes.
 func openContext(dir, dockerfile string, more ...string) (fsutil.FS, error) {
 	ignore, err := os.ReadFile(dockerfile + ".dockerignore")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,18 +32,18 @@ func openContext(dir, dockerfile string, more ...string) (fsutil.FS, error) {
 	return fsutil.NewFilterFS(files, &fsutil.FilterOpt{ExcludePatterns: append(patterns, more...), Map: normalize})
 }
 
-// kinds are the modes that normalize leaves, with their names in contextDigest.
+// kinds are the modes that normalize keeps, with their names in contextDigest.
 var kinds = map[fs.FileMode]string{
 	0o644: "file", 0o755: "executable", fs.ModeDir | 0o755: "folder", fs.ModeSymlink | 0o755: "link",
 }
 
-// normalize leaves only what a clone on another machine has too.
+// normalize keeps only what a clone on another machine has too.
 func normalize(_ string, stat *types.Stat) fsutil.MapResult {
 	mode, perm := fs.FileMode(stat.Mode), fs.FileMode(0o644)
 	switch {
 	case mode.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0:
 		return fsutil.MapResultExclude
-	case mode.IsDir() || mode&0o100 != 0: // the owner's bit: the others differ with the umask
+	case mode.IsDir() || mode&0o100 != 0: // the owner's bit: the other bits depend on the umask
 		perm = 0o755
 	}
 	stat.Mode, stat.Uid, stat.Gid, stat.ModTime, stat.Xattrs = uint32(mode.Type()|perm), 0, 0, 0, nil

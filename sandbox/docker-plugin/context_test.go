@@ -20,13 +20,13 @@ func newSource(t *testing.T) {
 	newProgram(t, "", map[string]string{
 		"app/Dockerfile": "FROM scratch", "app/main.go": "package main", "app/run.sh": "#!/bin/sh",
 		"app/web/page.css": "p{}", "app/notes.md": "draft", "app/.dockerignore": "main.go\n",
-		"app/Dockerfile.dockerignore": "notes.md\nDockerfile*\n", // goes before the other
+		"app/Dockerfile.dockerignore": "notes.md\nDockerfile*\n", // takes precedence over the other
 	})
 	must(t, os.Chmod("app/run.sh", 0o755))
 	must(t, os.Symlink("web", "app/current"))
 }
 
-// read returns app's digest, and the tar that a build is sent.
+// read returns app's digest, and the tar that is sent to the engine.
 func read(t *testing.T) (digest string, archive []byte) {
 	t.Helper()
 	digest, err := hashContext("app", "app/Dockerfile")
@@ -48,7 +48,7 @@ func contents(archive io.Reader) (names []string) {
 	return names
 }
 
-func TestDigestFollowsWhatTheBuildIsSent(t *testing.T) {
+func TestDigestChangesWithTheTarOfTheBuild(t *testing.T) {
 	write := func(name string) func() error { return func() error { return os.WriteFile(name, nil, 0o644) } }
 	chmod := func(name string, mode os.FileMode) func() error { return func() error { return os.Chmod(name, mode) } }
 	for name, test := range map[string]struct {
@@ -84,7 +84,7 @@ func TestDigestFollowsWhatTheBuildIsSent(t *testing.T) {
 func TestTarHoldsNothingOfThisMachine(t *testing.T) {
 	newSource(t)
 	digest, archive := read(t)
-	// As it is in the state of stacks that are deployed.
+	// Deployed stacks have this digest in their state.
 	if want := "18d07c75950d65129a58dc0baff88add35345f8499766a5f83900ba042a3e9bf"; digest != want {
 		t.Errorf("digest %s, want %s", digest, want)
 	}

@@ -72,8 +72,8 @@ func build(ctx context.Context, engine *client.Client, image imageInputs, show f
 	return follow(response.Body, show)
 }
 
-// follow shows the steps that begin and what they print. The engine's error names at
-// most the command that failed, so the last lines go with it.
+// follow shows the steps that start and their output. The engine's error names at
+// most the command that failed, so the last lines of output are added to it.
 func follow(stream io.Reader, show func(string)) error {
 	var lines []string
 	err := readStream(stream, func(message jsonstream.Message) {
@@ -81,7 +81,7 @@ func follow(stream io.Reader, show func(string)) error {
 		var trace control.StatusResponse
 		if message.ID != "moby.buildkit.trace" || message.Aux == nil ||
 			json.Unmarshal(*message.Aux, &encoded) != nil || proto.Unmarshal(encoded, &trace) != nil {
-			return // the result does not depend on it
+			return // only progress is lost
 		}
 		for _, step := range trace.GetVertexes() {
 			if step.GetStarted() != nil && step.GetCompleted() == nil {
@@ -101,7 +101,7 @@ func follow(stream io.Reader, show func(string)) error {
 	return fmt.Errorf("%w\n    %s", err, strings.Join(lines[max(0, len(lines)-20):], "\n    "))
 }
 
-// loginProblem is how the engine, which passes on only text, asks for a login.
+// loginProblem matches errors of a registry that requires a login. The engine returns only their text.
 var loginProblem = regexp.MustCompile(`(?i)denied|unauthorized|no basic auth|authentication required|forbidden`)
 
 func push(ctx context.Context, engine *client.Client, image imageInputs, show func(string)) (string, error) {
@@ -139,7 +139,7 @@ func push(ctx context.Context, engine *client.Client, image imageInputs, show fu
 	return named.Name() + "@" + pushed.Digest, err
 }
 
-// readStream hands over the messages of a build or a push, one of which may be a failure.
+// readStream passes the messages of a build or a push to handle, up to the first error.
 func readStream(stream io.Reader, handle func(jsonstream.Message)) error {
 	for messages := json.NewDecoder(stream); ; {
 		var message jsonstream.Message
@@ -149,7 +149,7 @@ func readStream(stream io.Reader, handle func(jsonstream.Message)) error {
 		case errors.Is(err, context.Canceled):
 			return err
 		case err != nil:
-			return fmt.Errorf("the Docker engine broke off: %w", err)
+			return fmt.Errorf("lost the connection to the Docker engine: %w", err)
 		case message.Error != nil:
 			return message.Error
 		}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// unknown is how the Pulumi engine writes a value that only `pulumi up` will know.
+// unknown is what the Pulumi engine sends for a value that is known only in `pulumi up`.
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 // imageInputs are the inputs of the Image resource.
@@ -26,7 +26,7 @@ type imageInputs struct {
 	} `json:"registry,omitzero"`
 	Build struct {
 		Context        string             `json:"context"`    // relative to the Pulumi program
-		Dockerfile     string             `json:"dockerfile"` // likewise, not to the context
+		Dockerfile     string             `json:"dockerfile"` // relative to the program, not to the context
 		Platform       string             `json:"platform"`
 		Args           map[string]*string `json:"args,omitzero"`
 		BuilderVersion string             `json:"builderVersion,omitzero"`

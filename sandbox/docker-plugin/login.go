@@ -25,7 +25,7 @@ func (i *imageInputs) login(host string) (types.AuthConfig, error) {
 	return config.LoadDefaultConfigFile(os.Stderr).GetAuthConfig(address)
 }
 
-// loginAddress takes a registry's name in any form; a login for Docker Hub is kept under one address.
+// loginAddress accepts a registry's name in any form. A login for Docker Hub is stored under one address.
 func loginAddress(server string) string {
 	switch host := credentials.ConvertToHostname(server); host {
 	case "docker.io", "index.docker.io", "registry-1.docker.io":
@@ -35,7 +35,7 @@ func loginAddress(server string) string {
 	}
 }
 
-// openSession lets BuildKit ask for the logins of base images; what then fails, BuildKit reports.
+// openSession lets BuildKit request the logins for base images. BuildKit reports its errors.
 func openSession(ctx context.Context, engine *client.Client, image imageInputs) (*session.Session, error) {
 	s, err := session.NewSession(ctx, "")
 	if err != nil {

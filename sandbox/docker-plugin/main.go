@@ -1,10 +1,10 @@
 // Pulumi-resource-docker stands in for Pulumi's docker plugin (v4.11.2) on machines
-// that cannot download it; where that one can be had, use it. It serves what this
-// project uses of docker:index/image:Image: the inputs imageName, registry and, of
-// build, context, dockerfile, platform, args and builderVersion. It builds with
-// BuildKit through the Docker Engine API (20.10 or later), pushes, and returns the
-// pushed digest as repoDigest. Every other input, resource, function and provider
-// setting (but docker:host) is refused by name.
+// that cannot download it; use that one if you can. It implements what this project
+// uses of docker:index/image:Image: the inputs imageName, registry and, of build,
+// context, dockerfile, platform, args and builderVersion. It builds with BuildKit
+// through the Docker Engine API (20.10 or later), pushes, and returns the pushed
+// digest as repoDigest. It rejects every other input, resource, function and provider
+// setting (except docker:host) with an error that names it.
 //
 // Different on purpose: files are sent as 0644 or, with the owner's executable bit,
 // as 0755, folders as 0755, all with owner 0 and time 0, so that every clone gives
@@ -25,7 +25,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// version is the one that pulumi-docker's SDK asks for, set by -ldflags "-X main.version=…".
+// version is the one that pulumi-docker's SDK requires, set by -ldflags "-X main.version=…".
 var version = "4.11.2"
 
 func main() {
@@ -38,7 +38,7 @@ func main() {
 	server := grpc.NewServer()
 	rpc.RegisterResourceProviderServer(server, newProvider(rpc.NewEngineClient(pulumi)))
 	go func() {
-		// The engine holds the other end: a pulumi that is killed leaves no plugin behind.
+		// The engine has the other end: when pulumi is killed, the plugin exits too.
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		server.Stop()
 	}()

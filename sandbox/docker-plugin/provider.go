@@ -29,7 +29,7 @@ func (p *provider) GetPluginInfo(context.Context, *emptypb.Empty) (*rpc.PluginIn
 	return &rpc.PluginInfo{Version: version}, nil
 }
 
-// CheckConfig, not Configure, refuses settings: what that refuses is in the state already.
+// CheckConfig rejects settings. In Configure it is too late: they are in the state already.
 func (p *provider) CheckConfig(_ context.Context, req *rpc.CheckRequest) (*rpc.CheckResponse, error) {
 	for key := range req.GetNews().GetFields() {
 		if key != "host" && key != "version" {
@@ -46,7 +46,7 @@ func (p *provider) Configure(_ context.Context, req *rpc.ConfigureRequest) (*rpc
 	return &rpc.ConfigureResponse{SupportsPreview: true}, nil
 }
 
-// Check leaves inputs that a preview does not know yet to `pulumi up`.
+// Check leaves inputs that are unknown in a preview to `pulumi up`.
 func (p *provider) Check(ctx context.Context, req *rpc.CheckRequest) (*rpc.CheckResponse, error) {
 	if req.GetType() != "docker:index/image:Image" {
 		return failed(notSupported(req.GetType())), nil
@@ -72,8 +72,8 @@ func failed(err error) *rpc.CheckResponse {
 	return &rpc.CheckResponse{Failures: []*rpc.CheckFailure{{Reason: err.Error()}}}
 }
 
-// Diff makes whatever changed an update, never a replacement. The login does not
-// count: many registries hand out a new password every hour.
+// Diff makes every change an update, never a replacement. The login is not compared:
+// many registries issue a new password every hour.
 func (p *provider) Diff(_ context.Context, req *rpc.DiffRequest) (*rpc.DiffResponse, error) {
 	olds, oldErr := decodeInputs(req.GetOldInputs())
 	news, newErr := decodeInputs(req.GetNews())
@@ -84,7 +84,7 @@ func (p *provider) Diff(_ context.Context, req *rpc.DiffRequest) (*rpc.DiffRespo
 	return &rpc.DiffResponse{Changes: rpc.DiffResponse_DIFF_SOME}, nil
 }
 
-// Create builds and pushes, but in a preview, which knows imageName alone of the outputs.
+// Create builds and pushes, except in a preview, where imageName is the only known output.
 func (p *provider) Create(ctx context.Context, req *rpc.CreateRequest) (*rpc.CreateResponse, error) {
 	if req.GetPreview() {
 		return &rpc.CreateResponse{Properties: req.GetProperties()}, nil
@@ -110,12 +110,12 @@ func (p *provider) Update(ctx context.Context, req *rpc.UpdateRequest) (*rpc.Upd
 	return &rpc.UpdateResponse{Properties: resp.GetProperties()}, err
 }
 
-// Read returns the state as it is: what a registry holds is not compared.
+// Read returns the state as it is, and does not compare it with the registry.
 func (p *provider) Read(_ context.Context, req *rpc.ReadRequest) (*rpc.ReadResponse, error) {
 	return &rpc.ReadResponse{Id: req.GetId(), Inputs: req.GetInputs(), Properties: req.GetProperties()}, nil
 }
 
-// Delete removes no image: others may run it.
+// Delete removes no image: other stacks may run it.
 func (p *provider) Delete(context.Context, *rpc.DeleteRequest) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
@@ -124,15 +124,15 @@ func (p *provider) Invoke(_ context.Context, req *rpc.InvokeRequest) (*rpc.Invok
 	return nil, notSupported(req.GetTok())
 }
 
-// Cancel stops what is being built or pushed.
+// Cancel stops all builds and pushes.
 func (p *provider) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	p.cancel()
 	return &emptypb.Empty{}, nil
 }
 
-// log shows a line beside the resource, for good or briefly. A lost line is no reason to fail.
-func (p *provider) log(ctx context.Context, urn, line string, brief bool) {
-	_, _ = p.pulumi.Log(ctx, &rpc.LogRequest{Urn: urn, Message: line, Ephemeral: brief, Severity: rpc.LogSeverity_INFO})
+// log shows a line at the resource; an ephemeral one is replaced by the next. A lost line is no error.
+func (p *provider) log(ctx context.Context, urn, line string, ephemeral bool) {
+	_, _ = p.pulumi.Log(ctx, &rpc.LogRequest{Urn: urn, Message: line, Ephemeral: ephemeral, Severity: rpc.LogSeverity_INFO})
 }
 
 func notSupported(what string) error {

@@ -40,7 +40,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// dockerEngine is a Docker engine of 20.10 as far as the plugin talks to it.
+// dockerEngine has the endpoints of a Docker engine 20.10 that the plugin uses.
 type dockerEngine struct {
 	host        string
 	build, push http.HandlerFunc
@@ -84,7 +84,7 @@ func trace(t *testing.T, name, output string) string {
 	return fmt.Sprintf(`{"id":"moby.buildkit.trace","aux":%q}`, base64.StdEncoding.EncodeToString(encoded))
 }
 
-// pulumiEngine keeps the lines that the user sees, and whether they go again.
+// pulumiEngine keeps the lines that the user sees, and whether they are ephemeral.
 type pulumiEngine struct {
 	rpc.EngineClient
 	lines []string
@@ -130,7 +130,7 @@ func encoded(t *testing.T, values object) *structpb.Struct {
 	return props
 }
 
-// check returns the checked inputs and what is wrong with them.
+// check returns the checked inputs, or the first failure.
 func check(t *testing.T, p *provider, inputs object) (*structpb.Struct, string) {
 	t.Helper()
 	resp, err := p.Check(t.Context(), &rpc.CheckRequest{Type: "docker:index/image:Image", News: encoded(t, inputs)})
@@ -156,13 +156,13 @@ func TestCreateBuildsPushesAndReturnsTheDigest(t *testing.T) {
 	engine.build = func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		query.Del("session")
-		asked := "buildargs=%7B%22SOURCE_DATE_EPOCH%22%3A%220%22%7D&dockerfile=Dockerfile&platform=linux%2Famd64" +
+		want := "buildargs=%7B%22SOURCE_DATE_EPOCH%22%3A%220%22%7D&dockerfile=Dockerfile&platform=linux%2Famd64" +
 			"&rm=0&t=r.example%2Fapp%3Av1&version=2"
-		if got := query.Encode(); got != asked {
-			t.Errorf("the engine was asked for %s, want %s", got, asked)
+		if got := query.Encode(); got != want {
+			t.Errorf("the query is %s, want %s", got, want)
 		}
 		if got := strings.Join(contents(r.Body), " "); got != "Dockerfile=FROM scratch main.go=package main" {
-			t.Errorf("the engine was sent %s", got)
+			t.Errorf("the context is %s", got)
 		}
 		fmt.Fprint(w, trace(t, "[1/1] RUN make", "compiling\nlinking\n"))
 	}
@@ -213,7 +213,7 @@ func TestErrorsNameWhatFailedAndTheFix(t *testing.T) {
 			build: stream(trace(t, "[2/2] RUN go build", "main.go:3: syntax error\n"), failure("exit code: 1")),
 			want:  "build r.example/app:v1: exit code: 1\n    main.go:3: syntax error",
 		},
-		"the engine dies": {build: dies, want: "build r.example/app:v1: the Docker engine broke off: unexpected EOF"},
+		"the engine dies": {build: dies, want: "build r.example/app:v1: lost the connection to the Docker engine: unexpected EOF"},
 		"no login": {
 			push: stream(failure("no basic auth credentials")),
 			want: "push r.example/app:v1: no basic auth credentials; no login for r.example was found: " +
@@ -256,7 +256,7 @@ func TestLogins(t *testing.T) {
 	engine.push = func(w http.ResponseWriter, r *http.Request) {
 		header, _ := base64.URLEncoding.DecodeString(r.Header.Get("X-Registry-Auth"))
 		if want := `{"username":"me","password":"own"}`; string(header) != want {
-			t.Errorf("the push was made as %s, want %s", header, want)
+			t.Errorf("the push has the login %s, want %s", header, want)
 		}
 		push(w, r)
 	}
@@ -281,7 +281,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-func TestOtherSettingsResourcesAndFunctionsAreRefused(t *testing.T) {
+func TestOtherSettingsResourcesAndFunctionsAreRejected(t *testing.T) {
 	p := newProvider(nil)
 	other, otherErr := p.Check(t.Context(), &rpc.CheckRequest{Type: "docker:index/tag:Tag"})
 	setting, settingErr := p.CheckConfig(t.Context(), &rpc.CheckRequest{News: encoded(t, object{"certPath": "/x"})})

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// TestTheServiceResistsAbuse does to the only pod of a fleet what bad clients do,
-// all of it at once. It must stay ready, within its memory, and answer others.
+// TestTheServiceResistsAbuse sends what bad clients send, all of it at once, to the only
+// pod of a service. It must stay ready and within its memory, and answer other clients.
 func TestTheServiceResistsAbuse(t *testing.T) {
-	s := newStoryBesideOthers(t, "abuse")
+	s := newParallelStory(t, "abuse")
 	s.set(t, map[string]string{"replicas": "1"})
 	s.deploy(t)
 	s.settled(t, 1)
@@ -42,7 +42,7 @@ func TestTheServiceResistsAbuse(t *testing.T) {
 
 	load := stop()
 	if load.Failed > 0 || load.Requests == 0 {
-		t.Errorf("of %d requests of others %d failed: %q", load.Requests, load.Failed, load.Errors)
+		t.Errorf("of %d requests of other clients %d failed: %q", load.Requests, load.Failed, load.Errors)
 	}
 	if seen := fewest(); seen < 1 {
 		t.Error("the pod was not ready for a time")
@@ -51,13 +51,13 @@ func TestTheServiceResistsAbuse(t *testing.T) {
 		t.Errorf("the pod was restarted: %+v", pods)
 	}
 	if most > 128 {
-		t.Errorf("the pod took %.0f MiB, of 128", most)
+		t.Errorf("the pod used %.0f MiB, of 128", most)
 	}
-	t.Logf("the pod took %.0f MiB of memory at most and answered %d requests of others, median %s, longest %s; connections it ended itself: %v",
-		most, load.Requests, load.Latencies.P50.Round(time.Millisecond), load.Latencies.Max.Round(time.Millisecond), abuse.ended)
+	t.Logf("the pod used at most %.0f MiB of memory and answered %d requests of other clients, median %s, longest %s; connections that it closed: %v",
+		most, load.Requests, load.Latencies.P50.Round(time.Millisecond), load.Latencies.Max.Round(time.Millisecond), abuse.closed)
 	for _, kind := range []string{"slow header", "slow body", "huge header", "huge body", "garbage"} {
-		if abuse.ended[kind] == 0 {
-			t.Errorf("it ended no connection with a %s", kind)
+		if abuse.closed[kind] == 0 {
+			t.Errorf("the pod closed no connection with a %s", kind)
 		}
 	}
 }
@@ -67,18 +67,18 @@ type abuse struct {
 	address string
 	clients sync.WaitGroup
 
-	mu    sync.Mutex
-	ended map[string]int // by the pod, before their time
+	mu     sync.Mutex
+	closed map[string]int // kind → connections that the pod has closed
 }
 
-// startAbuse starts 1,550 of six kinds.
+// startAbuse starts 1,550 clients of six kinds.
 func startAbuse(ctx context.Context, address string) *abuse {
-	a := &abuse{address: address, ended: map[string]int{}}
+	a := &abuse{address: address, closed: map[string]int{}}
 	a.start(ctx, 1000, "idle", func(conn net.Conn) error {
 		if _, err := io.WriteString(conn, "GET /users HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			return err
 		}
-		_, err := io.Copy(io.Discard, conn) // the answer, and then nothing
+		_, err := io.Copy(io.Discard, conn) // reads the answer, and sends nothing more
 		return err
 	})
 	a.start(ctx, 200, "slow header", func(conn net.Conn) error {
@@ -103,7 +103,7 @@ func startAbuse(ctx context.Context, address string) *abuse {
 	return a
 }
 
-// start has many clients of a kind connect and do their worst until ctx is done.
+// start connects a number of clients of a kind, which do their worst until ctx is done.
 func (a *abuse) start(ctx context.Context, count int, kind string, worst func(net.Conn) error) {
 	for range count {
 		a.clients.Go(func() {
@@ -116,14 +116,14 @@ func (a *abuse) start(ctx context.Context, count int, kind string, worst func(ne
 			_ = worst(conn) // however it ends
 			if ctx.Err() == nil {
 				a.mu.Lock()
-				a.ended[kind]++
+				a.closed[kind]++
 				a.mu.Unlock()
 			}
 		})
 	}
 }
 
-// dribble sends a beginning, and then a byte each second for as long as it may.
+// dribble sends a beginning, and then a byte each second until an error.
 func dribble(ctx context.Context, conn net.Conn, beginning string) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -139,7 +139,7 @@ func dribble(ctx context.Context, conn net.Conn, beginning string) error {
 	}
 }
 
-// flood sends a beginning and a hundred megabytes, or as much as it may.
+// flood sends a beginning and then a hundred megabytes, until an error.
 func flood(conn net.Conn, beginning string) error {
 	if _, err := io.WriteString(conn, beginning); err != nil {
 		return err
@@ -155,7 +155,7 @@ func flood(conn net.Conn, beginning string) error {
 
 var resident = regexp.MustCompile(`(?m)^process_resident_memory_bytes (\S+)$`)
 
-// residentMiB is the memory of the pod's process, as it says itself.
+// residentMiB is the memory of the pod's process, from its own metrics.
 func residentMiB(t *testing.T, address string) float64 {
 	t.Helper()
 	response, err := client.Get("http://" + address + "/metrics")
@@ -169,7 +169,7 @@ func residentMiB(t *testing.T, address string) float64 {
 	}
 	found := resident.FindSubmatch(metrics)
 	if found == nil {
-		t.Fatal("the metrics do not tell the memory")
+		t.Fatal("the metrics do not include the memory")
 	}
 	bytes, err := strconv.ParseFloat(string(found[1]), 64)
 	if err != nil {

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// badRelease is one that must not get through.
+// badRelease is one whose rollout must fail.
 type badRelease struct {
 	name      string
-	file      string // of the project
-	good, bad string
+	file      string            // of the project
+	good, bad string            // its text before and after
 	settings  map[string]string // bad ones
 	restored  map[string]string
-	service   string   // the source of another service, in the place of the app's
+	service   string   // the source of another service, instead of the app's
 	want      []string // in the error
-	serves    bool     // for a time, so that requests to it fail when it dies
+	serves    bool     // for some seconds, so that requests to it fail when it exits
 }
 
-// TestABadReleaseStopsByItself releases what must not get through. Each ends within
-// the rollout timeout, in an error that says what the pod said, while the old pods
-// serve; and the next good release needs no other step.
+// TestABadReleaseStopsByItself makes releases whose rollouts must fail. Each fails within
+// the rollout timeout, with an error that has what the pods report, while the previous
+// revision serves; and the next good release needs no other step.
 func TestABadReleaseStopsByItself(t *testing.T) {
 	t.Parallel()
 	const mainBegins = "func main() {\n"
@@ -36,7 +36,7 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 		},
 		{
 			name: "is never ready", file: "app/health.go",
-			good: "if h.isLeaving() {", bad: "if true {",
+			good: "if h.isDraining() {", bad: "if true {",
 			want: []string{"Readiness probe failed", "503"},
 		},
 		{
@@ -52,7 +52,7 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 		{
 			name:     "is for another architecture",
 			settings: map[string]string{"platform": "linux/arm64"}, restored: map[string]string{"platform": "linux/amd64"},
-			// As little as there is to compile for another architecture.
+			// As little as possible to compile for another architecture.
 			service: "package main\n\nfunc main() {}\n",
 			want:    []string{"CrashLoopBackOff", "exec format error"},
 		},
@@ -64,12 +64,12 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 		},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
-			newStoryBesideOthers(t, fmt.Sprintf("bad-%d", i)).stops(t, bad)
+			newParallelStory(t, fmt.Sprintf("bad-%d", i)).releaseFails(t, bad)
 		})
 	}
 }
 
-func (s story) stops(t *testing.T, bad badRelease) {
+func (s story) releaseFails(t *testing.T, bad badRelease) {
 	const timeout = 20 * time.Second
 	s.deploy(t)
 	s.settled(t, 3)
@@ -93,21 +93,21 @@ func (s story) stops(t *testing.T, bad badRelease) {
 
 	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
 	if err == nil {
-		t.Fatalf("up calls it a success:\n%s", out)
+		t.Fatalf("up succeeds:\n%s", out)
 	}
 	for _, want := range bad.want {
 		if !strings.Contains(diagnostics, want) {
-			t.Errorf("the error does not say %q", want)
+			t.Errorf("the error does not have %q", want)
 		}
 	}
-	// To start pulumi and to build takes longer where other tests run beside this one.
+	// Pulumi's start and the build take longer while other tests run.
 	if took > timeout+time.Minute {
-		t.Errorf("it took %.1f s to fail, with a rolloutTimeout of %s", took.Seconds(), timeout)
+		t.Errorf("up failed only after %.1f s, with a rolloutTimeout of %s", took.Seconds(), timeout)
 	}
 	t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
 	ready := names(readyPods(s.pods(t)))
 	if slices.ContainsFunc(old, func(name string) bool { return !slices.Contains(ready, name) }) {
-		t.Errorf("the old pods were %v, ready are %v", old, ready)
+		t.Errorf("the pods of the previous revision were %v, the ready ones are %v", old, ready)
 	}
 	if load.Requests == 0 || load.Failed > 0 && !bad.serves {
 		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkProject measures what its user does all day, on a story of its own: each
-// row needs what those before it made.
+// BenchmarkProject measures what a user does most often, on a story of its own. Each
+// row builds on those before it.
 func BenchmarkProject(b *testing.B) {
 	s := newStory(b, "bench")
 	s.up(b)
@@ -26,21 +26,21 @@ func BenchmarkProject(b *testing.B) {
 	b.Run("preview without a cluster", func(b *testing.B) {
 		s.run(b, "go", "build", "-o", ".build/preview", "./internal/preview")
 		for b.Loop() {
-			// It exits with 2: the copy deploys elsewhere than testdata has it.
+			// It exits with 2: the namespace of the copy is not that in testdata.
 			s.sh(b, ".build/preview >/dev/null || true")
 		}
 	})
 	b.Run("a changed source to all three pods", func(b *testing.B) {
 		hand := newByHand(b, s)
-		var ours, theirs time.Duration
+		var up, manual time.Duration
 		for i := 0; b.Loop(); i++ {
 			s.editSource(b, func(source string) string { return strings.Replace(source, "Ada", fmt.Sprint("Ada ", i), 1) })
-			ours += s.up(b)
-			theirs += hand.release(b, fmt.Sprint("v", i+2))
+			up += s.up(b)
+			manual += hand.release(b, fmt.Sprint("v", i+2))
 		}
-		b.ReportMetric(ours.Seconds()/float64(b.N), "s/up")
-		b.ReportMetric(theirs.Seconds()/float64(b.N), "s/by-hand")
-		b.ReportMetric(ours.Seconds()/theirs.Seconds(), "ratio")
+		b.ReportMetric(up.Seconds()/float64(b.N), "s/up")
+		b.ReportMetric(manual.Seconds()/float64(b.N), "s/by-hand")
+		b.ReportMetric(up.Seconds()/manual.Seconds(), "ratio")
 	})
 	b.Run("replicas 3 to 10, all ready", func(b *testing.B) {
 		for b.Loop() {
@@ -54,12 +54,12 @@ func BenchmarkProject(b *testing.B) {
 	})
 }
 
-// byHand is the same service the usual way: a multi-stage Dockerfile, docker
+// byHand deploys the same service in the usual way: a multi-stage Dockerfile, docker
 // build, docker push, kubectl.
 type byHand struct{ story }
 
-// dockerfile is what tutorials have for a Go service. Its layers are cached, its
-// compiler's work is not.
+// dockerfile is that of many tutorials for a Go service. Its layers are cached, Go's
+// build cache is not.
 const dockerfile = `FROM 127.0.0.1:5000/golang:1.26-alpine AS build
 WORKDIR /app
 COPY go.mod go.sum ./
@@ -85,7 +85,7 @@ const manifests = `{"apiVersion": "v1", "kind": "List", "items": [
   "selector": {"app": "by-hand"}, "ports": [{"port": 80, "targetPort": 8080}]}}
 ]}`
 
-// newByHand deploys the service as it is.
+// newByHand deploys the service for the first time.
 func newByHand(b *testing.B, s story) byHand {
 	b.Helper()
 	h := byHand{s}
@@ -97,7 +97,7 @@ func newByHand(b *testing.B, s story) byHand {
 	return h
 }
 
-// release takes the source as it is to all pods.
+// release builds the source and rolls it out to all pods.
 func (h byHand) release(b *testing.B, tag string) time.Duration {
 	b.Helper()
 	start := time.Now()

@@ -27,7 +27,7 @@ func sandbox(t testing.TB) cluster.Sandbox {
 	return s
 }
 
-// kill ends one of the sandbox's daemons as a crash would.
+// kill ends one of the sandbox's daemons with SIGKILL, like a crash.
 func kill(t *testing.T, daemon string) {
 	t.Helper()
 	pid := sandbox(t).PID(daemon)
@@ -39,7 +39,7 @@ func kill(t *testing.T, daemon string) {
 	}
 }
 
-// bringUp starts what of the sandbox is not running.
+// bringUp starts the daemons of the sandbox that do not run.
 func bringUp(t *testing.T) {
 	t.Helper()
 	// Not the test's context: it is also the clean-up of what a test killed.
@@ -50,8 +50,8 @@ func bringUp(t *testing.T) {
 	}
 }
 
-// removeNamespace removes what the story made, however it ended. It does not wait:
-// every story has a namespace of its own.
+// removeNamespace removes everything that the story deployed. It does not wait: every
+// story has a namespace of its own.
 func (s story) removeNamespace(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), podDeadline)
 	defer cancel()
@@ -60,8 +60,8 @@ func (s story) removeNamespace(t testing.TB) {
 	}
 }
 
-// refusingRegistry is one that wants a login; it returns its host.
-func refusingRegistry(t *testing.T) string {
+// newRegistryWithLogin starts a registry that requires a login, and returns its host.
+func newRegistryWithLogin(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Www-Authenticate", `Basic realm="users only"`)
@@ -73,22 +73,22 @@ func refusingRegistry(t *testing.T) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// kubeconfigOfNobody is the sandbox's kubeconfig with an address where nothing listens.
-func (s story) kubeconfigOfNobody(t *testing.T) string {
+// unreachableKubeconfig is the sandbox's kubeconfig with a port on which nothing listens.
+func (s story) unreachableKubeconfig(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(sandbox(t).Kubeconfig())
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	elsewhere := strings.Replace(string(content), ":6443", ":6444", 1)
-	if err := os.WriteFile(file, []byte(elsewhere), 0o600); err != nil {
+	unreachable := strings.Replace(string(content), ":6443", ":6444", 1)
+	if err := os.WriteFile(file, []byte(unreachable), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
 
-// processOfPod finds the process that a pod's container runs, by the pod's name
+// processOfPod returns the process of a pod's container. It is found by the pod's name
 // in its environment: Kubernetes sets HOSTNAME to it.
 func processOfPod(t *testing.T, s story, pod string) string {
 	t.Helper()
@@ -106,19 +106,19 @@ func processOfPod(t *testing.T, s story, pod string) string {
 	return ""
 }
 
-// registryDigest asks the registry itself for the digest of a tag.
+// registryDigest returns the digest of a tag in the registry.
 func registryDigest(t *testing.T, repository, tag string) string {
 	t.Helper()
 	return registryGet(t, repository, "manifests/"+tag, nil).Get("Docker-Content-Digest")
 }
 
-// layer is one of an image's, as the registry stores it: compressed.
+// layer is one layer of an image, as the registry stores it: compressed.
 type layer struct {
 	Digest string
 	Size   int64
 }
 
-// registryLayers asks the registry for the layers of an image, by tag or digest.
+// registryLayers returns the layers of an image in the registry, by tag or digest.
 func registryLayers(t *testing.T, repository, reference string) []layer {
 	t.Helper()
 	var manifest struct{ Layers []layer }
@@ -135,7 +135,7 @@ func totalSize(layers []layer) int64 {
 	return size
 }
 
-// registryGet asks the registry for a part of a repository, decodes its JSON into
+// registryGet gets a part of a repository from the registry, decodes its JSON into
 // result unless that is nil, and returns the answer's headers.
 func registryGet(t *testing.T, repository, part string, result any) http.Header {
 	t.Helper()

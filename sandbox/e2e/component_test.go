@@ -13,10 +13,10 @@ import (
 // beforeTheComponent is the last commit whose program declared the service without one.
 const beforeTheComponent = "1bea9b7668f4"
 
-// TestAStackFromBeforeTheComponentIsTakenOver deploys with the program of that time, and
-// then with this one.
+// TestAStackFromBeforeTheComponentIsTakenOver deploys with the program of that commit,
+// and then with the current one.
 func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
-	s := newStoryBesideOthers(t, "takeover")
+	s := newParallelStory(t, "takeover")
 	password := privatePassword(t)
 	s = s.with("SSL_CERT_FILE=" + sandbox(t).PKI("ca.crt"))
 	s.set(t, map[string]string{"image": cluster.PrivateRegistry + "/takeover/user-service"})
@@ -49,17 +49,17 @@ func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
 	s.staysAsDeclared(t)
 }
 
-// identities are the uids of all of the story's objects but pods and what belongs to them.
+// identities are the UIDs of all of the story's objects except pods and what they own.
 func (s story) identities(t *testing.T) string {
 	t.Helper()
 	return s.kubectl(t, "get", "deployments,services,horizontalpodautoscalers,poddisruptionbudgets,secrets,networkpolicies",
 		"--output=custom-columns=KIND:.kind,NAME:.metadata.name,UID:.metadata.uid")
 }
 
-// TestTwoServicesInOneProgram adds a second service to the program, scales the one and
-// releases the other.
+// TestTwoServicesInOneProgram adds a second service to the program, scales the first
+// and releases the second.
 func TestTwoServicesInOneProgram(t *testing.T) {
-	users := newStoryBesideOthers(t, "two")
+	users := newParallelStory(t, "two")
 	users.sh(t, "cp -a app orders")
 	users.edit(t, "internal/stack/stack.go", "\treturn []*microservice.Microservice{service}, nil\n", `	orders := c.Service
 	orders.Build.Context, orders.Build.Repository = "orders", c.Service.Build.Repository+"-orders"
@@ -104,9 +104,9 @@ func TestTwoServicesInOneProgram(t *testing.T) {
 	users.staysAsDeclared(t)
 }
 
-// TestServicesThatAreNotOurs puts other services into app/, and releases each twice
-// without losing a request.
-func TestServicesThatAreNotOurs(t *testing.T) {
+// TestOtherServicesLoseNoRequest replaces app/ by other services, and releases each
+// of them twice without losing a request.
+func TestOtherServicesLoseNoRequest(t *testing.T) {
 	t.Parallel()
 	for service, settings := range map[string]map[string]string{
 		"plain": {"livenessPath": "/healthz", "readinessPath": "/healthz"},
@@ -114,7 +114,7 @@ func TestServicesThatAreNotOurs(t *testing.T) {
 		"fixed": {"livenessPath": "/", "readinessPath": "/", "port": "9090"},
 	} {
 		t.Run(service, func(t *testing.T) {
-			s := newStoryBesideOthers(t, "not-ours-"+service)
+			s := newParallelStory(t, "other-"+service)
 			s.Service = service
 			s.sh(t, "rm -r app")
 			s.run(t, "cp", "-a", fixture(t, service), "app")
@@ -136,9 +136,9 @@ func TestServicesThatAreNotOurs(t *testing.T) {
 	}
 }
 
-// TestTheProjectIsATemplate makes a project of it with pulumi new, and deploys that.
+// TestTheProjectIsATemplate creates a project from it with pulumi new, and deploys that.
 func TestTheProjectIsATemplate(t *testing.T) {
-	s := newStoryBesideOthers(t, "template")
+	s := newParallelStory(t, "template")
 	template := s.Dir
 	s.edit(t, "Pulumi.yaml", "binary: ", "buildTarget: ") // as it ships
 	if err := os.Remove(filepath.Join(template, ".build", "program")); err != nil {

@@ -1,9 +1,9 @@
-// Package e2e tells the tutorial's story as tests: the real pulumi, a real
-// registry, a real cluster. Each subtest is one of its sentences, and prints the
-// figures it saw. They build on each other, in order.
+// Package e2e tests the project with the real pulumi, a real registry and a real
+// cluster. The subtests of TestTutorial build on each other, in order, and print the
+// figures that they measure.
 //
-// Tests that kill what all stacks run on go first, one after the other. All others
-// run beside each other, each with what it needs for itself: see turn.
+// Tests that kill what all stacks run on come first, one after the other. All others
+// run in parallel, and take turns at what they cannot share: see turn.
 package e2e
 
 import (
@@ -20,12 +20,12 @@ import (
 )
 
 func TestTutorial(t *testing.T) {
-	s := newStoryBesideOthers(t, "tutorial")
+	s := newParallelStory(t, "tutorial")
 	s.compiledByPulumi(t)
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)
 
-	for _, sentence := range []struct {
+	for _, step := range []struct {
 		name string
 		test func(story, *testing.T)
 	}{
@@ -41,12 +41,12 @@ func TestTutorial(t *testing.T) {
 		{"a changed source line rolls the pods", story.changedSourceRolls},
 		{"the commit before brings the digest before back", story.backAgain},
 		{"replicas 10 gives ten ready pods that all answer", story.tenReplicas},
-		{"bad settings are refused before anything is touched", story.badSettingsAreRefused},
-		{"what is out of reach is named", story.outOfReachIsNamed},
+		{"invalid settings are rejected before anything is touched", story.invalidSettingsAreRejected},
+		{"an unreachable server is named", story.unreachableServerIsNamed},
 		{"destroy leaves nothing behind", story.destroyLeavesNothing},
 	} {
-		if !t.Run(sentence.name, func(t *testing.T) { sentence.test(s, t) }) {
-			t.Fatal("the rest of the story builds on this")
+		if !t.Run(step.name, func(t *testing.T) { step.test(s, t) }) {
+			t.Fatal("the next subtests build on this one")
 		}
 	}
 }
@@ -74,21 +74,21 @@ func (s story) runsTheDigest(t *testing.T) {
 	t.Logf("%s, %.1f MB, %.1f MB in the registry", image, float64(bytes)/1e6, float64(totalSize(registryLayers(t, s.Image, digest)))/1e6)
 }
 
-// sameSourceSameLayer builds a second copy, as another user on another day might
-// have it: in another folder, under another umask, with other file times and
-// without anything that an earlier build has cached.
+// sameSourceSameLayer builds a second copy as it may be on another machine: in another
+// folder, with another umask and other file times, and without the cache of an earlier
+// build.
 func (s story) sameSourceSameLayer(t *testing.T) {
 	elsewhere := newStory(t, "elsewhere")
-	anew := strconv.FormatInt(time.Now().UnixNano(), 36)
+	unique := strconv.FormatInt(time.Now().UnixNano(), 36)
 	elsewhere.sh(t, "chmod -R go= app && find app -exec touch --date=2001-02-03 {} +")
-	// Layers and caches of its own, so that builds beside this one keep theirs.
-	elsewhere.sh(t, `sed -i 's#type=cache,target=\(\S*\)#type=cache,id=`+anew+`\1,target=\1#; s#^WORKDIR#ENV ELSEWHERE=`+anew+`\n&#' app/Dockerfile`)
-	took := elsewhere.up(t, "--target=urn:pulumi:dev::user-service::microservice:index:Microservice$docker:index/image:Image::user-service-image")
+	// With layers and caches of its own, so that parallel builds keep theirs.
+	elsewhere.sh(t, `sed -i 's#type=cache,target=\(\S*\)#type=cache,id=`+unique+`\1,target=\1#; s#^WORKDIR#ENV ELSEWHERE=`+unique+`\n&#' app/Dockerfile`)
+	took := elsewhere.up(t, "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image")
 	here, there := registryLayers(t, s.Image, "v1.0"), registryLayers(t, elsewhere.Image, "v1.0")
 	if !slices.Equal(here, there) {
 		t.Errorf("the layers are %v here and %v there", here, there)
 	}
-	t.Logf("%d layer, %s, built anew in %.1f s", len(here), here[0].Digest, took.Seconds())
+	t.Logf("%d layer, %s, built again in %.1f s", len(here), here[0].Digest, took.Seconds())
 }
 
 func (s story) threeReady(t *testing.T) {
@@ -144,10 +144,10 @@ func (s story) secondUpChangesNothing(t *testing.T) {
 
 func (s story) untouchedSourceStays(t *testing.T) {
 	before := s.pods(t)
-	// Written anew with other times and, in its place in the folder, the same lines.
+	// The same content with another file time.
 	s.editSource(t, func(source string) string { return source })
-	// What is no part of the image.
-	s.edit(t, "app/users_test.go", "package main\n", "package main\n\n// A test more.\n")
+	// Files that are not in the image.
+	s.edit(t, "app/users_test.go", "package main\n", "package main\n\n// One more test.\n")
 	if err := os.WriteFile(filepath.Join(s.Dir, "app", "README.md"), []byte("# The service\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func (s story) changedSourceRolls(t *testing.T) {
 		t.Errorf("the image is still %s", now)
 	}
 	if answer := s.ask(t, "http://user-service/users", 10); !strings.Contains(answer.Body, "Augusta Ada King") {
-		t.Errorf("the service does not serve the change: %+v", answer)
+		t.Errorf("the service does not serve the changed source: %+v", answer)
 	}
 	t.Logf("from the change to all pods rolled: %.1f s", took.Seconds())
 }
@@ -205,16 +205,16 @@ func (s story) tenReplicas(t *testing.T) {
 	t.Logf("3 → 10, all ready: %.1f s", took.Seconds())
 }
 
-func (s story) badSettingsAreRefused(t *testing.T) {
+func (s story) invalidSettingsAreRejected(t *testing.T) {
 	before := s.generations(t)
 	s.set(t, map[string]string{"replicas": "ten", "replcas": "4"})
 	out, err := s.tryUp(t)
 	if err == nil {
-		t.Fatalf("up accepts them:\n%s", out)
+		t.Fatalf("up succeeds:\n%s", out)
 	}
 	for _, want := range []string{`replicas ("ten") is not an integer`, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"?`} {
 		if !strings.Contains(out, want) {
-			t.Errorf("up does not say %q but:\n%s", want, out)
+			t.Errorf("up does not print %q but:\n%s", want, out)
 		}
 	}
 	if after := s.generations(t); after != before {
@@ -222,7 +222,7 @@ func (s story) badSettingsAreRefused(t *testing.T) {
 	}
 }
 
-func (s story) outOfReachIsNamed(t *testing.T) {
+func (s story) unreachableServerIsNamed(t *testing.T) {
 	for _, key := range []string{"replicas", "replcas"} {
 		s.pulumi(t, "config", "rm", "--stack=dev", key)
 	}
@@ -231,36 +231,36 @@ func (s story) outOfReachIsNamed(t *testing.T) {
 	s.editSource(t, func(source string) string {
 		return strings.Replace(source, "Augusta Ada King", "Countess of Lovelace", 1)
 	})
-	registry := refusingRegistry(t)
-	for _, fault := range []struct {
+	registry := newRegistryWithLogin(t)
+	for _, failure := range []struct {
 		env        string
 		key, value string
 		want       string
 	}{
 		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
-		{env: "KUBECONFIG=" + s.kubeconfigOfNobody(t), want: `the cluster of kubernetes:context ("sandbox") does not answer`},
+		{env: "KUBECONFIG=" + s.unreachableKubeconfig(t), want: `the cluster of kubernetes:context ("sandbox") does not answer`},
 		{env: "DOCKER_HOST=unix:///nowhere.sock", want: "cannot reach the Docker engine at unix:///nowhere.sock"},
 		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v1.0: no basic auth credentials; no login for " + registry + " was found"},
 	} {
 		p := s
-		if fault.env != "" {
-			p = s.with(fault.env)
+		if failure.env != "" {
+			p = s.with(failure.env)
 		}
-		if fault.key != "" {
-			s.set(t, map[string]string{fault.key: fault.value})
+		if failure.key != "" {
+			s.set(t, map[string]string{failure.key: failure.value})
 		}
 		start := time.Now()
 		out, err := p.tryPulumi(t.Context(), "up", "--stack=dev", "--yes")
-		t.Logf("%5.1f s until it says: %s", time.Since(start).Seconds(), fault.want)
-		if err == nil || !strings.Contains(out, fault.want) {
-			t.Errorf("with %s%s %s up does not end in %q but (%v):\n%s", fault.env, fault.key, fault.value, fault.want, err, out)
+		t.Logf("failed after %.1f s with: %s", time.Since(start).Seconds(), failure.want)
+		if err == nil || !strings.Contains(out, failure.want) {
+			t.Errorf("with %s%s %s up does not fail with %q but (%v):\n%s", failure.env, failure.key, failure.value, failure.want, err, out)
 		}
 		s.set(t, map[string]string{"kubernetes:context": "sandbox", "image": s.Image})
 	}
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
 	}
-	s.up(t) // with all in reach
+	s.up(t) // everything is reachable again
 }
 
 func (s story) destroyLeavesNothing(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// sample is what was seen of an autoscaled service at one time.
+// sample is the state of an autoscaled service at one time.
 type sample struct {
 	at    time.Duration
 	load  int // logins a second
@@ -30,8 +30,8 @@ const (
 	top, bottom   = 40, 270
 )
 
-// draw is an SVG of the pods, in steps, over the CPU, with the time of the load
-// shaded.
+// draw returns an SVG of the pods, in steps, and the CPU over time, with the time of
+// the load shaded.
 func draw(samples []sample) string {
 	end := samples[len(samples)-1].at
 	highest := 0

@@ -23,10 +23,10 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// TestUsersInPostgreSQL runs the service on a real database: ten pods that begin at
-// once, with an empty one.
+// TestUsersInPostgreSQL runs the service on a real database: ten pods start at once on
+// an empty one.
 func TestUsersInPostgreSQL(t *testing.T) {
-	s := newStoryBesideOthers(t, "postgres")
+	s := newParallelStory(t, "postgres")
 	db := newPostgres(t, "db-s3same")
 	s.set(t, map[string]string{"replicas": "10"})
 	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url()})
@@ -36,37 +36,37 @@ func TestUsersInPostgreSQL(t *testing.T) {
 		t.Fatalf("the pods' addresses are %v, want ten", pods)
 	}
 
-	emails, refused := createUsers(t, pods, 0, 150)
-	if refused > 0 {
-		t.Errorf("%d of 150 users were not taken", refused)
+	emails, rejected := createUsers(t, pods, 0, 150)
+	if rejected > 0 {
+		t.Errorf("%d of 150 users were not created", rejected)
 	}
-	allAreThere(t, pods, emails)
+	checkUsers(t, pods, emails)
 	for i, address := range pods {
 		if status, body := post(t, address, "/login", fmt.Sprintf(`{"email":%q,"password":"open-sesame"}`, emails[i])); status != http.StatusOK {
 			t.Errorf("pod %s: login as %s: %d %s", address, emails[i], status, body)
 		}
 		if status, body := post(t, address, "/users", newUser(emails[i])); status != http.StatusConflict {
-			t.Errorf("pod %s: %s once more: %d %s, want 409", address, emails[i], status, body)
+			t.Errorf("pod %s: %s again: %d %s, want 409", address, emails[i], status, body)
 		}
 	}
-	t.Logf("%d users created through ten pods, each seen by every other", len(emails))
+	t.Logf("%d users created through ten pods, each pod returns all of them", len(emails))
 
-	// As by a crash, in the middle of work.
+	// The database crashes while the pods create users.
 	var more []string
 	var working sync.WaitGroup
-	working.Go(func() { more, refused = createUsers(t, pods, 150, 400) })
+	working.Go(func() { more, rejected = createUsers(t, pods, 150, 400) })
 	db.crash(t)
-	s.readyBecome(t, 0)
+	s.waitForReadyPods(t, 0)
 	db.start(t)
-	s.readyBecome(t, 10)
+	s.waitForReadyPods(t, 10)
 	working.Wait()
-	allAreThere(t, pods, append(emails, more...))
+	checkUsers(t, pods, append(emails, more...))
 	for _, pod := range s.pods(t) {
 		if restarts(pod) > 0 {
-			t.Errorf("pod %s was restarted %d times, for a fault that is not its own", pod.Name, restarts(pod))
+			t.Errorf("pod %s was restarted %d times because of the database", pod.Name, restarts(pod))
 		}
 	}
-	t.Logf("the database crashed and back again: %d of 250 new users taken, %d turned away, none lost", len(more), refused)
+	t.Logf("while the database crashed and started again: %d of 250 new users created, %d rejected, none lost", len(more), rejected)
 }
 
 // podAddresses are those of the ready pods, which the node reaches directly.
@@ -75,8 +75,8 @@ func (s story) podAddresses(t *testing.T) []string {
 	return strings.Fields(s.kubectl(t, "get", "pods", "--selector=app=user-service", "--output=jsonpath={.items[*].status.podIP}"))
 }
 
-// readyBecome waits until so many pods are ready.
-func (s story) readyBecome(t *testing.T, count int) {
+// waitForReadyPods waits until a number of pods are ready.
+func (s story) waitForReadyPods(t *testing.T, count int) {
 	t.Helper()
 	_, took, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool { return len(readyPods(pods)) == count })
 	if err != nil {
@@ -89,10 +89,10 @@ func newUser(email string) string {
 	return fmt.Sprintf(`{"name":"Jean Bartik","email":%q,"password":"open-sesame"}`, email)
 }
 
-// createUsers asks the pods in turn, two at a time, to take the users with the
-// numbers from first to last; it returns the addresses of those that they took and
-// counts the others.
-func createUsers(t *testing.T, pods []string, first, last int) (taken []string, refused int) {
+// createUsers creates the users with the numbers from first to last, through one pod
+// after the other, two at a time. It returns the addresses of those that were created
+// and the number of the others.
+func createUsers(t *testing.T, pods []string, first, last int) (created []string, rejected int) {
 	var mu sync.Mutex
 	var workers sync.WaitGroup
 	numbers := make(chan int)
@@ -103,9 +103,9 @@ func createUsers(t *testing.T, pods []string, first, last int) (taken []string, 
 				status, _ := post(t, pods[i%len(pods)], "/users", newUser(email))
 				mu.Lock()
 				if status == http.StatusCreated {
-					taken = append(taken, email)
+					created = append(created, email)
 				} else {
-					refused++
+					rejected++
 				}
 				mu.Unlock()
 			}
@@ -116,11 +116,11 @@ func createUsers(t *testing.T, pods []string, first, last int) (taken []string, 
 	}
 	close(numbers)
 	workers.Wait()
-	return taken, refused
+	return created, rejected
 }
 
-// allAreThere reads all users through each pod, page by page.
-func allAreThere(t *testing.T, pods, emails []string) {
+// checkUsers checks that each pod lists all users, page by page.
+func checkUsers(t *testing.T, pods, emails []string) {
 	t.Helper()
 	for _, address := range pods {
 		seen := map[string]bool{}
@@ -152,14 +152,14 @@ func allAreThere(t *testing.T, pods, emails []string) {
 			}
 		}
 		if missing > 0 {
-			t.Errorf("pod %s knows %d users, and not %d of the %d that were taken", address, len(seen), missing, len(emails))
+			t.Errorf("pod %s lists %d users, and not %d of the %d that were created", address, len(seen), missing, len(emails))
 		}
 	}
 }
 
 var client = &http.Client{Timeout: 10 * time.Second}
 
-// post posts JSON to a pod; status 0 is no answer.
+// post posts JSON to a pod; status 0 means no answer.
 func post(t *testing.T, address, path, body string) (status int, answer string) {
 	response, err := client.Post("http://"+address+":8080"+path, "application/json", strings.NewReader(body))
 	if err != nil {
@@ -181,17 +181,17 @@ type postgres struct {
 	server *exec.Cmd
 }
 
-// newPostgres starts one with an empty database, for the time of the test.
+// newPostgres starts a server with an empty database. It is stopped after the test.
 func newPostgres(t *testing.T, password string) *postgres {
 	t.Helper()
-	// Not t.TempDir: nobody but root can reach what is in there.
+	// Not t.TempDir: only root can read what is in there.
 	folder, err := os.MkdirTemp("", "postgres-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	db := &postgres{programs: postgresPrograms(t), folder: folder, address: freeAddress(t, cluster.BridgeAddress), password: password}
-	// It does not run as root.
+	// PostgreSQL does not run as root.
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func newPostgres(t *testing.T, password string) *postgres {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	// Pods come from the bridge's network.
+	// Pods connect from the bridge's network.
 	hba, err := os.OpenFile(filepath.Join(folder, "data", "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +226,7 @@ func newPostgres(t *testing.T, password string) *postgres {
 	return db
 }
 
-// url is the connection string for it.
+// url is the connection string.
 func (db *postgres) url() string {
 	return fmt.Sprintf("postgres://users:%s@%s/postgres?sslmode=disable", db.password, db.address)
 }
@@ -238,7 +238,7 @@ func (db *postgres) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the server and waits until it takes connections.
+// start starts the server and waits until it accepts connections.
 func (db *postgres) start(t *testing.T) {
 	t.Helper()
 	host, port, _ := strings.Cut(db.address, ":")
@@ -262,12 +262,12 @@ func (db *postgres) start(t *testing.T) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("PostgreSQL does not take connections: %s", out)
+			t.Fatalf("PostgreSQL does not accept connections: %s", out)
 		}
 	}
 }
 
-// crash ends the server at once, without so much as a checkpoint.
+// crash ends the server at once, without a checkpoint.
 func (db *postgres) crash(t *testing.T) {
 	t.Helper()
 	if err := db.server.Process.Signal(syscall.SIGQUIT); err != nil {
@@ -279,11 +279,11 @@ func (db *postgres) crash(t *testing.T) {
 	}
 }
 
-// installing is for one test at a time.
+// installing serializes the installation.
 var installing sync.Mutex
 
-// postgresPrograms is the folder of Debian's PostgreSQL, which is installed where
-// it is missing, without the server that Debian would start.
+// postgresPrograms is the folder of Debian's PostgreSQL. It installs the package if it
+// is missing, without the server that Debian would start.
 func postgresPrograms(t *testing.T) string {
 	t.Helper()
 	installing.Lock()

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// TestAPreviewTellsTheTruth previews what an up would refuse, on the cluster and
-// without it, and what it would do.
-func TestAPreviewTellsTheTruth(t *testing.T) {
-	s := newStoryBesideOthers(t, "preview")
-	t.Run("before there is a namespace", func(t *testing.T) {
+// TestAPreviewReportsWhatUpWouldDo previews changes that an up would make, and some that
+// it would reject.
+func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
+	s := newParallelStory(t, "preview")
+	t.Run("before the namespace exists", func(t *testing.T) {
 		out := s.preview(t)
 		for _, want := range []string{"kubernetes:apps/v1:Deployment user-service-deployment create", "Deployment user-service-deployment: only `pulumi up` can check it: namespaces \"preview\" not found"} {
 			if !strings.Contains(out, want) {
-				t.Errorf("the preview does not say %q but:\n%s", want, out)
+				t.Errorf("the preview does not print %q but:\n%s", want, out)
 			}
 		}
 	})
@@ -30,42 +30,42 @@ func TestAPreviewTellsTheTruth(t *testing.T) {
 			t.Errorf("the preview does not update the Deployment:\n%s", out)
 		}
 	})
-	t.Run("fields that take the place of others", func(t *testing.T) {
+	t.Run("fields that replace others", func(t *testing.T) {
 		const before, after = `HttpGet:          corev1.HTTPGetActionArgs{Path: pulumi.String(path), Port: pulumi.String(httpPort)},`, `TcpSocket: corev1.TCPSocketActionArgs{Port: pulumi.String(httpPort)},`
 		s.edit(t, "internal/microservice/pods.go", before, after)
 		defer s.edit(t, "internal/microservice/pods.go", after, before)
-		s.preview(t) // a probe with both would be refused
+		s.preview(t) // a probe with both would be rejected
 	})
-	for _, edit := range refusedEdits {
+	for _, edit := range rejectedEdits {
 		t.Run(edit.name, func(t *testing.T) {
 			s.edit(t, edit.file, edit.old, edit.new)
 			defer s.edit(t, edit.file, edit.new, edit.old)
 			s.previewFails(t, edit.want...)
 		})
 	}
-	t.Run("a context that there is not", func(t *testing.T) {
+	t.Run("a context that does not exist", func(t *testing.T) {
 		s.set(t, map[string]string{"kubernetes:context": "sandbocks"})
 		defer s.set(t, map[string]string{"kubernetes:context": "sandbox"})
 		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`")
 	})
 	t.Run("a cluster that does not answer", func(t *testing.T) {
-		nobody := s.with("KUBECONFIG=" + s.kubeconfigOfNobody(t))
-		nobody.previewFails(t, `the cluster of kubernetes:context ("sandbox") does not answer`, "connection refused")
+		unreachable := s.with("KUBECONFIG=" + s.unreachableKubeconfig(t))
+		unreachable.previewFails(t, `the cluster of kubernetes:context ("sandbox") does not answer`, "connection refused")
 	})
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
 	}
 }
 
-// refusedEdits are edits of the program that a preview refuses, beside an image that
-// has to be built.
-var refusedEdits = []struct {
+// rejectedEdits are edits of the program that a preview rejects, although the image
+// is not built.
+var rejectedEdits = []struct {
 	name           string
 	file, old, new string
 	want           []string
 }{
 	{
-		name: "a value that the API server does not take",
+		name: "a value that the API server rejects",
 		file: "internal/microservice/deployment.go",
 		old:  `pulumi.String("100%")`,
 		new:  `pulumi.String("all of them")`,
@@ -80,7 +80,7 @@ func (s story) preview(t *testing.T) string {
 	return out
 }
 
-// previewFails runs pulumi preview, which must fail and say so.
+// previewFails runs pulumi preview, which must fail with these errors.
 func (s story) previewFails(t *testing.T, wants ...string) {
 	t.Helper()
 	start := time.Now()
@@ -90,15 +90,15 @@ func (s story) previewFails(t *testing.T, wants ...string) {
 	}
 	for _, want := range wants {
 		if !strings.Contains(out, want) {
-			t.Errorf("the preview does not say %q but:\n%s", want, out)
+			t.Errorf("the preview does not print %q but:\n%s", want, out)
 		}
 	}
-	t.Logf("%.1f s until it says: %s", time.Since(start).Seconds(), wants[0])
+	t.Logf("failed after %.1f s with: %s", time.Since(start).Seconds(), wants[0])
 }
 
-// TestAPreviewWithNothingAtAll runs the preview without a cluster where there is
-// no network either, no home, no Docker engine and no program but git.
-func TestAPreviewWithNothingAtAll(t *testing.T) {
+// TestThePreviewWithoutAClusterNeedsOnlyGit runs it without a network, a home, a Docker
+// engine, and any program other than git.
+func TestThePreviewWithoutAClusterNeedsOnlyGit(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, "nothing")
 	s.commit(t, "base")
@@ -122,10 +122,10 @@ func TestAPreviewWithNothingAtAll(t *testing.T) {
 	t.Logf("in %.2f s:\n%s", time.Since(start).Seconds(), out)
 	for _, want := range []string{"dev: user-service 3 pods, 6 objects", "prod: user-service 2 to 10 pods, 6 objects", "Unknown without a cluster: "} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("the preview does not say %q", want)
+			t.Errorf("the preview does not print %q", want)
 		}
 	}
-	// What it writes is good for a cluster.
+	// kubectl accepts the manifests that it writes.
 	for stack, namespace := range map[string]string{"dev": s.Namespace, "prod": "prod"} {
 		s.run(t, "kubectl", "--namespace="+namespace, "apply", "--dry-run=client", "--filename="+filepath.Join(folder, "manifests", stack+".yaml"))
 	}

@@ -18,16 +18,16 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// TestAPrivateRegistry pushes to a registry that wants a login and pulls from it,
-// with the right login and with others.
+// TestAPrivateRegistry pushes to a registry that requires a login and pulls from it,
+// with the right login and with wrong ones.
 func TestAPrivateRegistry(t *testing.T) {
-	s := newStoryBesideOthers(t, "private")
+	s := newParallelStory(t, "private")
 	password := privatePassword(t)
 	s.Image = cluster.PrivateRegistry + "/private/user-service"
-	// The machine's own docker login is right all the time: it must not be used.
+	// The machine's own docker login is always right. It must not be used.
 	s = s.with("SSL_CERT_FILE="+sandbox(t).PKI("ca.crt"), "DOCKER_CONFIG="+dockerLogin(t, "robot", password))
 	if status := statusWithoutLogin(t); status != http.StatusUnauthorized {
-		t.Fatalf("the registry answers %d to one without a login", status)
+		t.Fatalf("the registry answers a client without a login with %d", status)
 	}
 	s.set(t, map[string]string{"image": s.Image})
 	s.setLogin(t, "robot", password)
@@ -48,15 +48,15 @@ func TestAPrivateRegistry(t *testing.T) {
 			start := time.Now()
 			out, err := s.tryUp(t)
 			if err == nil || !strings.Contains(out, bad.want) {
-				t.Errorf("up does not say %q but (%v):\n%s", bad.want, err, out)
+				t.Errorf("up does not fail with %q but (%v):\n%s", bad.want, err, out)
 			}
 			if took := time.Since(start); took > 20*time.Second {
-				t.Errorf("it took %.1f s to say so", took.Seconds())
+				t.Errorf("up failed only after %.1f s", took.Seconds())
 			}
 			if now := s.generations(t); now != declared {
 				t.Errorf("generations of the objects went from %s to %s", declared, now)
 			}
-			t.Logf("refused after %.1f s", time.Since(start).Seconds())
+			t.Logf("failed after %.1f s", time.Since(start).Seconds())
 		})
 	}
 
@@ -72,13 +72,13 @@ func TestAPrivateRegistry(t *testing.T) {
 		t.Errorf("another login made another image: %s, was %s", now, image)
 	}
 	if now, login := s.pullSecret(t); now != uid || !strings.Contains(login, base64.StdEncoding.EncodeToString([]byte("robot2:"+other))) {
-		t.Errorf("nodes pull with Secret %s, which was %s: %s", now, uid, strings.ReplaceAll(login, password, "…"))
+		t.Errorf("nodes pull with Secret %s, want %s with the new login: %s", now, uid, strings.ReplaceAll(login, password, "…"))
 	}
 	s.set(t, map[string]string{"version": "v1.1"})
 	t.Logf("with another login: %.1f s, and the next push: %.1f s", took.Seconds(), s.up(t).Seconds())
 }
 
-// setLogin sets the login for the registry; empty for none.
+// setLogin sets the login for the registry. An empty value removes the key.
 func (s story) setLogin(t *testing.T, user, password string) {
 	t.Helper()
 	for _, setting := range [][]string{{"registryUsername", user}, {"registryPassword", password, "--secret"}} {
@@ -90,7 +90,7 @@ func (s story) setLogin(t *testing.T, user, password string) {
 	}
 }
 
-// pullSecret is what nodes pull with: which Secret, and the login in it.
+// pullSecret returns the Secret that nodes pull with, and the login in it.
 func (s story) pullSecret(t *testing.T) (uid, login string) {
 	t.Helper()
 	const name = "user-service-registry"
@@ -103,7 +103,7 @@ func (s story) pullSecret(t *testing.T) (uid, login string) {
 	return uid, string(content)
 }
 
-// privatePassword is that of the private registry's user.
+// privatePassword is the password of the private registry's user.
 func privatePassword(t *testing.T) string {
 	t.Helper()
 	password, err := sandbox(t).PrivatePassword()
@@ -113,7 +113,7 @@ func privatePassword(t *testing.T) string {
 	return password
 }
 
-// addRobot makes another user of the private registry, for the time of the test,
+// addRobot adds another user to the private registry, which is removed after the test,
 // and returns the password.
 func addRobot(t *testing.T, name string) string {
 	t.Helper()
@@ -149,7 +149,7 @@ func dockerLogin(t *testing.T, user, password string) string {
 	return folder
 }
 
-// statusWithoutLogin is the private registry's answer to nobody.
+// statusWithoutLogin is the private registry's answer to a client without a login.
 func statusWithoutLogin(t *testing.T) int {
 	t.Helper()
 	authority, err := os.ReadFile(sandbox(t).PKI("ca.crt"))

@@ -30,7 +30,7 @@ var buildProbe = sync.OnceValues(func() (program string, err error) {
 	return program, cluster.PushProgram(context.Background(), probeImage, program)
 })
 
-// probe is the program that asks the service, for use on the node.
+// probe returns the path of the probe, to run it on the node.
 func (s story) probe(t testing.TB) string {
 	t.Helper()
 	program, err := buildProbe()
@@ -40,9 +40,9 @@ func (s story) probe(t testing.TB) string {
 	return program
 }
 
-// startProbe runs the probe as a pod beside the service, so that requests come from
-// inside the cluster. It is one that a namespace takes which enforces the Pod Security
-// Standard "restricted".
+// startProbe runs the probe as a pod in the service's namespace, so that requests come
+// from inside the cluster. The Pod Security Standard "restricted", which the namespace
+// enforces, allows it.
 func (s story) startProbe(t testing.TB) {
 	t.Helper()
 	s.probe(t)
@@ -71,7 +71,7 @@ func (s story) startProbe(t testing.TB) {
 	s.kubectl(t, "wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
 }
 
-// answers is what a number of requests saw.
+// answers are what a number of requests got.
 type answers struct {
 	Statuses map[int]int    // status code → answers
 	Pods     map[string]int // pod → answers
@@ -80,12 +80,12 @@ type answers struct {
 }
 
 // ask sends requests to a URL from the probe, each on a connection of its own.
-func (s story) ask(t testing.TB, url string, count int) (seen answers) {
+func (s story) ask(t testing.TB, url string, count int) (result answers) {
 	t.Helper()
-	if err := s.execProbe(t.Context(), &seen, "ask", fmt.Sprintf("-count=%d", count), url); err != nil {
+	if err := s.execProbe(t.Context(), &result, "ask", fmt.Sprintf("-count=%d", count), url); err != nil {
 		t.Fatal(err)
 	}
-	return seen
+	return result
 }
 
 // attack is one kind of load on the service.
@@ -97,7 +97,7 @@ type attack struct {
 	Slow        time.Duration // how long a login takes to be sent
 }
 
-// traffic is how an attack went, in vegeta's terms and two more.
+// traffic is the result of an attack: vegeta's metrics, and two more.
 type traffic struct {
 	Requests    int
 	Rate        float64        // requests a second
@@ -113,14 +113,14 @@ type traffic struct {
 	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// start begins an attack, for at most the time given. The function it returns ends
-// it, and every other of the story, and tells how it went; it must be called.
+// start starts an attack that lasts at most a time. The function it returns stops it
+// and every other attack of the story, and returns the result; it must be called.
 func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() traffic) {
 	t.Helper()
-	var seen traffic
+	var result traffic
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.execProbe(t.Context(), &seen, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
+		ended <- s.execProbe(t.Context(), &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
 			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
 			"http://"+s.Service+a.Path)
 	}()
@@ -130,12 +130,12 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		return seen
+		return result
 	}
 }
 
-// login logs in to the service at a constant rate, each time on a new connection,
-// so that new pods get their share at once.
+// login logs in to the service at a constant rate, each time on a new connection, so
+// that new pods get logins at once.
 func (s story) login(t testing.TB, rate int, most time.Duration) (stop func() traffic) {
 	t.Helper()
 	return s.start(t, most, attack{Path: "/login", Login: true, Rate: rate})

@@ -15,22 +15,22 @@ import (
 )
 
 // mixedLoad is 152 requests a second: on connections that are kept, on new ones, and
-// slow ones of which four are always in flight.
+// slow ones, of which four are always in flight.
 var mixedLoad = []attack{
 	{Path: "/users", Rate: 75, Connections: 8},
 	{Path: "/users", Rate: 75},
 	{Path: "/login", Login: true, Rate: 2, Slow: 2 * time.Second},
 }
 
-// disturbance is what happens to a service on some day.
+// disturbance is a change that must not cost a request.
 type disturbance struct {
 	name string
 	do   func(story, *testing.T)
 	pods int // in the end
 }
 
-// TestAReleaseNeverCostsARequest does to two services under load all that is done to
-// services in a day: what their owners do to the one, what happens to nodes to the
+// TestAReleaseNeverCostsARequest makes many changes to two services under load: what
+// the owner of a service does to the one, and what a drain of nodes does to the
 // other.
 func TestAReleaseNeverCostsARequest(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 	t.Logf("%d of %d requests lost", lost.Load(), all.Load())
 }
 
-// loseNone does something to a service under load, which must answer every request.
+// loseNone makes a change to a service under load, which must answer every request.
 func (s story) loseNone(t *testing.T, d disturbance) traffic {
 	t.Helper()
 	load := s.underLoad(t, func(t *testing.T) {
@@ -94,22 +94,22 @@ func (s story) loseNone(t *testing.T, d disturbance) traffic {
 	return load
 }
 
-// killedUnderLoad kills what no drain can save: the requests in flight.
+// killedUnderLoad kills a container, which loses the requests in flight.
 func (s story) killedUnderLoad(t *testing.T) {
 	load := s.underLoad(t, s.killOne)
-	// A second on an idle machine: the kubelet has to notice, and others keep it waiting.
+	// The kubelet notices after a second on an idle machine, later while other tests run.
 	if load.FailingFor > 10*time.Second {
 		t.Errorf("requests failed for %s", load.FailingFor)
 	}
 	t.Logf("%d of %d requests failed, for %.2f s: %q", load.Failed, load.Requests, load.FailingFor.Seconds(), load.Errors)
 }
 
-// TestWithoutTheDrainRequestsAreLost proves that the test above can fail: it takes
-// the drain out of the pod and of the service.
+// TestWithoutTheDrainRequestsAreLost shows that the test above can fail: it removes
+// the drain from the pod and from the service.
 func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
-	s := newStoryBesideOthers(t, "undrained")
-	s.edit(t, "internal/microservice/drain.go", "preStop = 5 * time.Second", "preStop = 0 * time.Second")
-	s.edit(t, "internal/microservice/drain.go", "drainDelay = 5 * time.Second", "drainDelay = 0 * time.Second")
+	s := newParallelStory(t, "undrained")
+	s.edit(t, "internal/microservice/drain.go", "preStop         = 5", "preStop = 0")
+	s.edit(t, "internal/microservice/drain.go", "drainDelay      = 5", "drainDelay = 0")
 	s.edit(t, "internal/microservice/drain.go", "shutdownTimeout = 15 * time.Second", "shutdownTimeout = time.Millisecond")
 	s.deploy(t)
 	s.startProbe(t)
@@ -140,10 +140,10 @@ func (s story) configure(t *testing.T, key, value string) {
 	s.up(t)
 }
 
-// evictAll evicts every pod through the Eviction API, as a drain of nodes does:
-// where the disruption budget says no, it asks again.
+// evictAll evicts every pod through the Eviction API, as a drain of nodes does: it
+// tries again if the disruption budget does not allow it.
 func (s story) evictAll(t *testing.T) {
-	refused := 0
+	rejected := 0
 	for _, pod := range readyPods(s.pods(t)) {
 		eviction := filepath.Join(t.TempDir(), "eviction.json")
 		body := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod.Name, s.Namespace)
@@ -157,7 +157,7 @@ func (s story) evictAll(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err != nil {
-				refused++
+				rejected++
 			}
 			return err == nil
 		})
@@ -165,10 +165,10 @@ func (s story) evictAll(t *testing.T) {
 			t.Fatalf("evict %s: %v", pod.Name, err)
 		}
 	}
-	t.Logf("the budget refused %d times", refused)
+	t.Logf("the disruption budget rejected %d evictions", rejected)
 }
 
-// deleteEach deletes one pod after the other, each when there are three again.
+// deleteEach deletes one pod after the other, each when three are ready again.
 func (s story) deleteEach(t *testing.T) {
 	for _, pod := range readyPods(s.pods(t)) {
 		s.kubectl(t, "delete", "pod", pod.Name, "--wait=false")
@@ -181,7 +181,7 @@ func (s story) deleteEach(t *testing.T) {
 	}
 }
 
-// killOne kills the process of one container, from outside: inside there is no
+// killOne kills the process of one container from the node, because the image has no
 // shell. It waits until the same pod is ready again.
 func (s story) killOne(t *testing.T) {
 	victim := s.pods(t)[0]
@@ -200,8 +200,8 @@ func (s story) killOne(t *testing.T) {
 	t.Logf("the same pod ready again %.1f s after the crash", took.Seconds())
 }
 
-// underLoad does something under the mixed load, prints how each part of the load
-// went, and returns the sum of them.
+// underLoad does something under the mixed load, prints the result of each part of the
+// load, and returns the sum of them.
 func (s story) underLoad(t *testing.T, do func(*testing.T)) traffic {
 	t.Helper()
 	start := time.Now()

@@ -13,10 +13,10 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// TestASandboxKilledInEveryPartComesBack kills all daemons at once, as a crash of
-// the machine would, and brings the sandbox up again.
-func TestASandboxKilledInEveryPartComesBack(t *testing.T) {
-	t.Cleanup(func() { bringUp(t) }) // also when it fails in the middle
+// TestUpRestartsASandboxWhoseDaemonsWereAllKilled kills all daemons at once, as a crash
+// of the machine would, and brings the sandbox up again.
+func TestUpRestartsASandboxWhoseDaemonsWereAllKilled(t *testing.T) {
+	t.Cleanup(func() { bringUp(t) }) // also if the test fails before
 	daemons := sandbox(t).Daemons(t.Context())
 	for _, daemon := range daemons {
 		kill(t, daemon)
@@ -28,8 +28,8 @@ func TestASandboxKilledInEveryPartComesBack(t *testing.T) {
 	ownStory(t).settled(t, 3)
 }
 
-// TestTheSandboxLetsNoOneIn looks at where its processes listen, what they answer
-// to nobody, and who may read its files.
+// TestTheSandboxLetsNoOneIn checks where its processes listen, what they answer to
+// a client without a login, and who can read its files.
 func TestTheSandboxLetsNoOneIn(t *testing.T) {
 	t.Parallel()
 	daemons := sandbox(t).Daemons(t.Context())
@@ -45,7 +45,7 @@ func TestTheSandboxLetsNoOneIn(t *testing.T) {
 	}
 	t.Logf("%d daemons listen on %v", len(daemons), sockets)
 
-	nobody := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	anonymous := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	for _, url := range []string{
 		"https://" + cluster.BridgeAddress + ":6443/api/v1/secrets", // the API server
 		"https://" + cluster.BridgeAddress + ":6443/version",
@@ -55,7 +55,7 @@ func TestTheSandboxLetsNoOneIn(t *testing.T) {
 		"https://" + cluster.PrivateRegistry + "/v2/_catalog",
 		"https://127.0.0.1:2379/version", // etcd, which asks for a certificate at once
 	} {
-		response, err := nobody.Get(url)
+		response, err := anonymous.Get(url)
 		if err != nil && strings.Contains(err.Error(), "tls: certificate required") {
 			continue
 		}
@@ -64,7 +64,7 @@ func TestTheSandboxLetsNoOneIn(t *testing.T) {
 		}
 		response.Body.Close()
 		if response.StatusCode != http.StatusUnauthorized && response.StatusCode != http.StatusForbidden {
-			t.Errorf("%s answers nobody with %s", url, response.Status)
+			t.Errorf("%s answers a client without a login with %s", url, response.Status)
 		}
 	}
 
@@ -74,12 +74,12 @@ func TestTheSandboxLetsNoOneIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if mode := info.Mode().Perm(); mode != 0o700 {
-			t.Errorf("%s has mode %o: others can look into it", folder, mode)
+			t.Errorf("%s has mode %o: other users can read it", folder, mode)
 		}
 	}
 }
 
-// listeners are the addresses on which a process takes what comes.
+// listeners are the addresses that a process listens on.
 func listeners(t *testing.T, pid int) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "ss", "--no-header", "--listening", "--tcp", "--udp", "--numeric", "--processes").Output()

@@ -16,22 +16,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// One login costs some 50 ms of a core. The autoscaler gives each pod 70 % of its
-// request to use, so four a second keep about six pods busy, and ten more than ten.
+// One login costs some 50 ms of a core. The autoscaler aims at 70 % of each pod's CPU
+// request, so four a second need about six pods, and ten more than ten.
 const (
 	cpuRequest   = "50m"
 	loginsForSix = 4
 	loginsForTen = 10
 )
 
-// picture is where `make demo-autoscale` has the run drawn.
-var picture = flag.String("picture", "", "SVG file to draw, of TestTheFleetFollowsTheLoad")
+// picture is set by `make demo-autoscale`.
+var picture = flag.String("picture", "", "SVG file to draw of TestTheReplicasFollowTheLoad")
 
-// TestTheFleetFollowsTheLoad takes two to ten pods from two to ten with real requests
-// and, when they end, back to two.
-func TestTheFleetFollowsTheLoad(t *testing.T) {
+// TestTheReplicasFollowTheLoad scales a service of two to ten pods from two to ten with
+// real requests and, when they end, back to two.
+func TestTheReplicasFollowTheLoad(t *testing.T) {
 	t.Parallel()
-	take(t, metrics, busy)
+	take(t, metrics)
 	s := newStory(t, "load")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15", "cpuRequest": cpuRequest})
 	s.deploy(t)
@@ -41,8 +41,8 @@ func TestTheFleetFollowsTheLoad(t *testing.T) {
 	stop := s.login(t, loginsForTen, 4*time.Minute)
 	samples := s.reaches(t, start, loginsForTen, 10, 4*time.Minute)
 	load := stop()
-	// Until the first new pods are ready two carry it all, on what else the machine
-	// leaves them, and turn away what is too much.
+	// Until new pods are ready, two get all logins, with what CPU the machine has left,
+	// and reject those that are too many.
 	if load.Success < 0.5 {
 		t.Errorf("of %d logins %.2f %% succeeded: %v, %v", load.Requests, 100*load.Success, load.StatusCodes, load.Errors)
 	}
@@ -56,8 +56,8 @@ func TestTheFleetFollowsTheLoad(t *testing.T) {
 	}
 }
 
-// reaches waits for a count of ready pods and prints the way there: each change, and
-// what there is every five seconds.
+// reaches waits for a number of ready pods and prints a sample at each change and
+// every five seconds.
 func (s story) reaches(t *testing.T, start time.Time, load, count int, timeout time.Duration) (samples []sample) {
 	t.Helper()
 	last := sample{ready: -1}
@@ -76,8 +76,8 @@ func (s story) reaches(t *testing.T, start time.Time, load, count int, timeout t
 	return samples
 }
 
-// cpu is the pods' average that the autoscaler last saw, in percent of the request;
-// -1 when it has seen none yet.
+// cpu is the pods' average that the autoscaler read last, in percent of the request;
+// -1 if it has read none yet.
 func (s story) cpu(t *testing.T) int {
 	t.Helper()
 	hpa, err := s.cluster.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).Get(t.Context(), "user-service-hpa", metav1.GetOptions{})
@@ -93,12 +93,12 @@ func (s story) cpu(t *testing.T) int {
 	return -1
 }
 
-// TestEveryChangeOfSettingsKeepsTheFleet changes settings, source and state while
-// the service is busy. The fleet must never have fewer ready pods than the smaller
-// of two settings asks for, and must end where the settings or the autoscaler say.
-func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
+// TestEveryChangeOfSettingsKeepsTheReplicas changes settings, source and state while
+// the service is busy. There must never be fewer ready pods than the lower of both
+// settings, and in the end as many as the settings or the autoscaler require.
+func TestEveryChangeOfSettingsKeepsTheReplicas(t *testing.T) {
 	t.Parallel()
-	take(t, metrics, busy)
+	take(t, metrics)
 	s := newStory(t, "changes")
 	s.set(t, map[string]string{"cpuRequest": cpuRequest})
 	s.deploy(t)
@@ -110,11 +110,11 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 	}()
 
 	for _, change := range []struct {
-		name       string
-		settings   map[string]string
-		also       func(*testing.T)
-		floor      int // at no time fewer ready
-		least, top int // in the end
+		name            string
+		settings        map[string]string
+		also            func(*testing.T)
+		minReady        int // at any time
+		atLeast, atMost int // in the end
 	}{
 		{"fixed, up", map[string]string{"replicas": "6"}, nil, 3, 6, 6},
 		{"fixed, down", map[string]string{"replicas": "4"}, nil, 4, 4, 4},
@@ -127,11 +127,11 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 			s.pulumi(t, "refresh", "--stack=dev", "--yes")
 		}, 5, 5, 8},
 		{"another target", map[string]string{"cpuTarget": "80"}, nil, 4, 4, 8},
-		{"floor above the live count", map[string]string{"replicas": "9", "maxReplicas": "10"}, nil, 4, 9, 10},
-		{"floor lowered", map[string]string{"replicas": "3"}, nil, 3, 4, 10},
-		{"ceiling below the live count", map[string]string{"replicas": "2", "maxReplicas": "4"}, nil, 2, 4, 4},
+		{"minimum above the current count", map[string]string{"replicas": "9", "maxReplicas": "10"}, nil, 4, 9, 10},
+		{"minimum lowered", map[string]string{"replicas": "3"}, nil, 3, 4, 10},
+		{"maximum below the current count", map[string]string{"replicas": "2", "maxReplicas": "4"}, nil, 2, 4, 4},
 		{"autoscaled to fixed, while busy", map[string]string{"replicas": "5", "maxReplicas": "5"}, nil, 4, 5, 5},
-		{"two at once: image and floor", map[string]string{"replicas": "6", "maxReplicas": "8"}, func(t *testing.T) {
+		{"two at once: image and minimum", map[string]string{"replicas": "6", "maxReplicas": "8"}, func(t *testing.T) {
 			s.editSource(t, func(source string) string { return strings.Replace(source, "Barbara Liskov", "Barbara Jane Liskov", 1) })
 		}, 5, 6, 8},
 	} {
@@ -145,14 +145,14 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 			s.up(t)
 			pods, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool {
 				ready := len(readyPods(pods))
-				return ready == len(pods) && change.least <= ready && ready <= change.top
+				return ready == len(pods) && change.atLeast <= ready && ready <= change.atMost
 			})
 			if err != nil {
-				t.Fatalf("%d to %d ready pods and no others: %v", change.least, change.top, err)
+				t.Fatalf("%d to %d ready pods and no others: %v", change.atLeast, change.atMost, err)
 			}
 			took := time.Since(start)
-			if seen := fewest(); seen < change.floor {
-				t.Errorf("only %d pods were ready at one time, want %d at least", seen, change.floor)
+			if seen := fewest(); seen < change.minReady {
+				t.Errorf("only %d pods were ready at one time, want at least %d", seen, change.minReady)
 			} else {
 				t.Logf("%d pods in the end, never fewer than %d ready, %.1f s", len(pods), seen, took.Seconds())
 			}
@@ -161,35 +161,35 @@ func TestEveryChangeOfSettingsKeepsTheFleet(t *testing.T) {
 	}
 }
 
-// TestAnAutoscalerThatCannotSeeIsNotCalledHealthy takes the metrics away, in both
-// ways in which they go missing, and gives them back.
-func TestAnAutoscalerThatCannotSeeIsNotCalledHealthy(t *testing.T) {
+// TestAnAutoscalerWithoutMetricsFailsTheUp removes the metrics, in both ways in which
+// they can be missing, and restores them.
+func TestAnAutoscalerWithoutMetricsFailsTheUp(t *testing.T) {
 	t.Parallel()
 	take(t, metrics)
-	s := newStory(t, "blind")
+	s := newStory(t, "no-metrics")
 	autoscaled := map[string]string{"replicas": "2", "maxReplicas": "4"}
 	s.set(t, map[string]string{"cpuRequest": cpuRequest})
 	s.set(t, autoscaled)
-	t.Logf("the first up of an autoscaled fleet, metrics included: %.1f s", s.up(t).Seconds())
+	t.Logf("the first up of an autoscaled service, its first metrics included: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)
 
 	t.Run("without a metrics API", func(t *testing.T) {
-		s.takeAway(t, "apiservice", "v1beta1.metrics.k8s.io")
-		s.upIsBlind(t, "the cluster has no metrics API: install metrics-server with `kubectl --context sandbox apply")
+		s.deleteForTest(t, "apiservice", "v1beta1.metrics.k8s.io")
+		s.upWithoutMetricsFails(t, "the cluster has no metrics API: install metrics-server with `kubectl --context sandbox apply")
 
 		s.set(t, map[string]string{"maxReplicas": "2"})
-		t.Logf("a fixed fleet is quiet: up in %.1f s", s.up(t).Seconds())
+		t.Logf("a fixed number of replicas needs no metrics: up in %.1f s", s.up(t).Seconds())
 		s.set(t, autoscaled)
 	})
-	t.Run("with pods that nobody measures", func(t *testing.T) {
-		s.takeAway(t, "clusterrolebinding", "system:metrics-server")
-		s.metricsBecome(t, func(pods int) bool { return pods == 0 })
-		// These metrics are not to come: there is no need to wait for the slowest server.
+	t.Run("without metrics of the pods", func(t *testing.T) {
+		s.deleteForTest(t, "clusterrolebinding", "system:metrics-server")
+		s.waitForPodMetrics(t, func(pods int) bool { return pods == 0 })
+		// These metrics never come: there is no need to wait for the slowest server.
 		s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 30 * time.Second")
-		s.run(t, "go", "build", "-o", ".build/program", ".") // not in the time that is measured
-		s.upIsBlind(t, "the autoscaler cannot read their CPU, so that their number does not change: metrics-server ")
+		s.run(t, "go", "build", "-o", ".build/program", ".") // not included in the time of the up
+		s.upWithoutMetricsFails(t, "the autoscaler cannot read their CPU, so that their number does not change: metrics-server ")
 	})
-	t.Run("when the metrics come back, so does scaling", func(t *testing.T) {
+	t.Run("with the metrics again", func(t *testing.T) {
 		start := time.Now()
 		t.Logf("up: %.1f s", s.up(t).Seconds())
 		stop := s.login(t, loginsForSix, 4*time.Minute)
@@ -198,26 +198,26 @@ func TestAnAutoscalerThatCannotSeeIsNotCalledHealthy(t *testing.T) {
 	})
 }
 
-// upIsBlind runs an up that must end within 90 s, in an error that says so, while
-// the pods serve.
-func (s story) upIsBlind(t *testing.T, want string) {
+// upWithoutMetricsFails runs an up that must fail within 90 s, with an error that has
+// the reason, while the pods serve.
+func (s story) upWithoutMetricsFails(t *testing.T, want string) {
 	t.Helper()
 	start := time.Now()
 	out, err := s.tryUp(t)
 	took := time.Since(start)
 	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
 	if err == nil || !strings.Contains(diagnostics, want) {
-		t.Errorf("up does not end in %q but (%v) in:%s", want, err, diagnostics)
+		t.Errorf("up does not fail with %q but (%v) with:%s", want, err, diagnostics)
 	}
 	if took > 90*time.Second {
-		t.Errorf("it took %.1f s to say so", took.Seconds())
+		t.Errorf("up failed only after %.1f s", took.Seconds())
 	}
 	s.allAnswer(t, 2, 40)
-	t.Logf("%.1f s until it says:%s", took.Seconds(), diagnostics)
+	t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
 }
 
-// takeAway deletes an object of the whole cluster, for the time of the test.
-func (s story) takeAway(t *testing.T, kind, name string) {
+// deleteForTest deletes a cluster-scoped object, and creates it again after the test.
+func (s story) deleteForTest(t *testing.T, kind, name string) {
 	t.Helper()
 	object := s.kubectl(t, "get", kind, name, "--output=json")
 	s.kubectl(t, "delete", kind, name)
@@ -225,34 +225,34 @@ func (s story) takeAway(t *testing.T, kind, name string) {
 		create := s.command(context.Background(), "kubectl", "create", "--filename=-")
 		create.Stdin = strings.NewReader(object)
 		if out, err := create.CombinedOutput(); err != nil {
-			t.Errorf("put back %s %s: %v: %s", kind, name, err, out)
+			t.Errorf("create %s %s again: %v: %s", kind, name, err, out)
 		}
 	})
 }
 
-// metricsBecome waits until metrics-server knows a number of pods that is good.
-func (s story) metricsBecome(t *testing.T, good func(pods int) bool) {
+// waitForPodMetrics waits until good returns true for the number of pods with metrics.
+func (s story) waitForPodMetrics(t *testing.T, good func(pods int) bool) {
 	t.Helper()
 	path := "/apis/metrics.k8s.io/v1beta1/namespaces/" + s.Namespace + "/pods?labelSelector=app=user-service"
-	known := 0
+	count := 0
 	_, _, err := s.waitForPods(t.Context(), 2*time.Minute, func([]corev1.Pod) bool {
-		known = strings.Count(s.kubectl(t, "get", "--raw", path), `"containers"`)
-		return good(known)
+		count = strings.Count(s.kubectl(t, "get", "--raw", path), `"containers"`)
+		return good(count)
 	})
 	if err != nil {
-		t.Fatalf("metrics-server knows %d pods: %v", known, err)
+		t.Fatalf("metrics-server has metrics of %d pods: %v", count, err)
 	}
 }
 
-// TestAHundredPods makes a fleet of ten one of a hundred. What pulumi does must not
-// cost more because there are more pods.
+// TestAHundredPods scales a service from ten pods to a hundred. Pulumi must not need
+// more CPU time because there are more pods.
 func TestAHundredPods(t *testing.T) {
 	t.Parallel()
 	take(t, busy)
 	s := newStory(t, "hundred")
 	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
 	s.deploy(t)
-	costOfTen := s.costOfLooking(t)
+	costOfTen := s.costOfNoChange(t)
 
 	s.set(t, map[string]string{"replicas": "100"})
 	took := s.up(t)
@@ -260,20 +260,20 @@ func TestAHundredPods(t *testing.T) {
 		t.Errorf("%d pods are ready after up, want 100", ready)
 	}
 	t.Logf("10 → 100, all ready: %.1f s", took.Seconds())
-	costOfHundred := s.costOfLooking(t)
+	costOfHundred := s.costOfNoChange(t)
 	ratio := costOfHundred.Seconds() / costOfTen.Seconds()
 	t.Logf("preview and up without changes: %.2f s of CPU with ten pods, %.2f s with a hundred, ratio %.2f",
 		costOfTen.Seconds(), costOfHundred.Seconds(), ratio)
 	if ratio > 1.5 {
 		t.Errorf("preview and up cost %.2f times as much with a hundred pods as with ten", ratio)
 	}
-	s.metricsBecome(t, func(pods int) bool { return pods == 100 })
+	s.waitForPodMetrics(t, func(pods int) bool { return pods == 100 })
 	t.Logf("memory per pod: %s", s.memoryPerPod(t))
 }
 
-// costOfLooking is the CPU time of an up that changes nothing, and of its preview: the
-// least of three, for the machine is noisy.
-func (s story) costOfLooking(t *testing.T) time.Duration {
+// costOfNoChange is the CPU time of an up without changes, and of its preview: the
+// lowest of three, because other tests run in parallel.
+func (s story) costOfNoChange(t *testing.T) time.Duration {
 	t.Helper()
 	least := time.Hour
 	for range 3 {
@@ -286,7 +286,7 @@ func (s story) costOfLooking(t *testing.T) time.Duration {
 	return least
 }
 
-// memoryPerPod is the average that metrics-server measured, the largest beside it.
+// memoryPerPod is the average and the maximum of what metrics-server reports.
 func (s story) memoryPerPod(t *testing.T) string {
 	t.Helper()
 	var sum, largest float64
@@ -302,8 +302,8 @@ func (s story) memoryPerPod(t *testing.T) string {
 	return fmt.Sprintf("%.1f MiB on average, %.0f MiB at most, of %d pods", sum/float64(len(lines)), largest, len(lines))
 }
 
-// watchReady watches the Deployment, from its first event on; the function it
-// returns ends that and tells the fewest ready pods seen at any event.
+// watchReady watches the Deployment, from its first event on. The function it
+// returns stops that and returns the lowest number of ready pods at any event.
 func (s story) watchReady(t *testing.T) (fewest func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

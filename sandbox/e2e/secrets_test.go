@@ -14,10 +14,10 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// TestNoSecretIsInSight gives a stack every kind of secret that there is, and looks
-// for them wherever somebody may look who is not to know them.
+// TestNoSecretIsInSight gives a stack every kind of secret, and looks for them in
+// everything that a user without access to secrets can read.
 func TestNoSecretIsInSight(t *testing.T) {
-	s := newStoryBesideOthers(t, "secrets")
+	s := newParallelStory(t, "secrets")
 	password := privatePassword(t)
 	db := newPostgres(t, "db-s3same-77")
 	s.Image = cluster.PrivateRegistry + "/secrets/user-service"
@@ -25,34 +25,34 @@ func TestNoSecretIsInSight(t *testing.T) {
 	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "30"})
 	s.setEnv(t, map[string]string{"LOG_LEVEL": "debug"})
 	s.setLogin(t, "robot", password)
-	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url(), "TOKEN": "t0ken-of-nobody"})
+	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url(), "TOKEN": "t0ken-s3same"})
 	secrets := map[string]string{
 		"the registry's password": password,
 		"the registry's login":    base64.StdEncoding.EncodeToString([]byte("robot:" + password)),
 		"the connection string":   db.url(),
 		"the database's password": db.password,
-		"the token":               "t0ken-of-nobody",
+		"the token":               "t0ken-s3same",
 	}
 
-	sights := s.sights(t)
-	if !strings.Contains(sights["the manifests"], "LOG_LEVEL") {
-		t.Error("not even what is no secret was found: the search does not work")
+	texts := s.texts(t)
+	if !strings.Contains(texts["the manifests"], "LOG_LEVEL") {
+		t.Error("the search does not work: it does not find a plain variable either")
 	}
-	noneIsIn(t, secrets, sights)
+	checkNoSecrets(t, secrets, texts)
 
-	// A release that tells what it should not.
+	// A release that logs its secrets.
 	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"))\n\tos.Exit(3)\n")
 	out, err := s.tryUp(t)
 	if err == nil || !strings.Contains(out, "[secret]") {
-		t.Errorf("up does not show what the pods said, less the secrets, but (%v):\n%s", err, out)
+		t.Errorf("up does not print the pods' log without the secrets but (%v):\n%s", err, out)
 	}
-	noneIsIn(t, secrets, map[string]string{"the error of up": out})
+	checkNoSecrets(t, secrets, map[string]string{"the error of up": out})
 }
 
-// sights deploys the stack and is all that one may then look at, by what it is.
-func (s story) sights(t *testing.T) map[string]string {
+// texts deploys the stack and returns everything that can then be read, by its source.
+func (s story) texts(t *testing.T) map[string]string {
 	t.Helper()
-	sights := map[string]string{}
+	texts := map[string]string{}
 	for _, args := range [][]string{
 		{"preview", "--stack=dev", "--diff"},
 		{"up", "--stack=dev", "--yes", "--diff"},
@@ -64,47 +64,47 @@ func (s story) sights(t *testing.T) map[string]string {
 		{"stack", "output", "--stack=dev", "--json"},
 	} {
 		out := s.pulumi(t, args...)
-		sights["pulumi "+strings.Join(args, " ")] = out
+		texts["pulumi "+strings.Join(args, " ")] = out
 	}
 	address := s.podAddresses(t)[0]
 	if status, body := post(t, address, "/users", newUser("jean@example.com")); status != http.StatusCreated {
-		t.Errorf("the service does not take a user: %d %s", status, body)
+		t.Errorf("the service does not create a user: %d %s", status, body)
 	}
-	sights["the pods' log"] = s.kubectl(t, "logs", "--selector=app=user-service", "--tail=-1")
+	texts["the pods' log"] = s.kubectl(t, "logs", "--selector=app=user-service", "--tail=-1")
 	const manifests = "deployments,replicasets,pods,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,events"
-	sights["the manifests"] = s.kubectl(t, "get", manifests, "--output=yaml", "--show-managed-fields")
-	sights["kubectl describe"] = s.kubectl(t, "describe", manifests)
+	texts["the manifests"] = s.kubectl(t, "get", manifests, "--output=yaml", "--show-managed-fields")
+	texts["kubectl describe"] = s.kubectl(t, "describe", manifests)
 	for _, args := range [][]string{{"inspect"}, {"history", "--no-trunc"}} {
 		out := s.run(t, "docker", append(args, s.Image+":v1.0")...)
-		sights["docker "+args[0]] = out
+		texts["docker "+args[0]] = out
 	}
 	// The copy of the project, Pulumi's state beside it, and the daemons' logs.
-	addFiles(t, sights, filepath.Dir(s.Dir))
-	addFiles(t, sights, sandbox(t).Path("logs"))
-	return sights
+	addFiles(t, texts, filepath.Dir(s.Dir))
+	addFiles(t, texts, sandbox(t).Path("logs"))
+	return texts
 }
 
-// noneIsIn looks for secrets in texts, each as it is and as it stands in a URL.
-func noneIsIn(t *testing.T, secrets, sights map[string]string) {
+// checkNoSecrets looks for secrets in texts, both plain and encoded as in a URL.
+func checkNoSecrets(t *testing.T, secrets, texts map[string]string) {
 	t.Helper()
 	size := 0
-	for where, text := range sights {
+	for where, text := range texts {
 		size += len(text)
 		for what, secret := range secrets {
 			if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
-				t.Errorf("%s stands in %s", what, where)
+				t.Errorf("%s is in %s", what, where)
 			}
 		}
 	}
-	t.Logf("%d secrets looked for in %d texts, %.1f MB", len(secrets), len(sights), float64(size)/1e6)
+	t.Logf("%d secrets looked for in %d texts, %.1f MB", len(secrets), len(texts), float64(size)/1e6)
 }
 
-// addFiles adds every file below a folder to the sights.
-func addFiles(t *testing.T, sights map[string]string, folder string) {
+// addFiles adds every file below a folder to texts.
+func addFiles(t *testing.T, texts map[string]string, folder string) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a log of a pod that has gone meanwhile
+			return nil // a log of a pod that was deleted meanwhile
 		}
 		if err != nil || !entry.Type().IsRegular() {
 			return err
@@ -113,7 +113,7 @@ func addFiles(t *testing.T, sights map[string]string, folder string) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		sights[path] = string(content)
+		texts[path] = string(content)
 		return err
 	})
 	if err != nil {

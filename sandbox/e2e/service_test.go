@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestSettingsReachTheContainer sets the container's environment, its secret part
-// too, and looks for it in the process.
+// TestSettingsReachTheContainer sets plain and secret environment variables, and checks
+// them in the container's process.
 func TestSettingsReachTheContainer(t *testing.T) {
-	s := newStoryBesideOthers(t, "settings")
+	s := newParallelStory(t, "settings")
 	s.setEnv(t, map[string]string{
 		"LOG_LEVEL": "debug",
 		"GREETING":  "$(LOG_LEVEL) costs $5, or $$10",
@@ -28,7 +28,7 @@ func TestSettingsReachTheContainer(t *testing.T) {
 		"LOG_LEVEL": "debug", "GREETING": "$(LOG_LEVEL) costs $5, or $$10", "NUMBER": "1234567890123456",
 		"FLAG": "true", "OCTAL": "007", "NOTHING": "", "TOKEN": "s3same-1 $(LOG_LEVEL)", "PIN": "0042",
 	}
-	s.environmentIs(t, want)
+	s.checkEnvironment(t, want)
 
 	before := names(s.pods(t))
 	s.up(t, "--expect-no-changes")
@@ -43,13 +43,13 @@ func TestSettingsReachTheContainer(t *testing.T) {
 		t.Logf("another %s value: %.1f s", change.name, s.up(t).Seconds())
 		after := names(readyPods(s.pods(t)))
 		if slices.ContainsFunc(after, func(name string) bool { return slices.Contains(before, name) }) {
-			t.Errorf("another %s value left pods as they were: %v, now %v", change.name, before, after)
+			t.Errorf("another %s value did not roll the pods: %v, now %v", change.name, before, after)
 		}
-		s.environmentIs(t, want)
+		s.checkEnvironment(t, want)
 		before = after
 	}
 	if secrets := strings.Fields(s.kubectl(t, "get", "secrets", "--output=name")); len(secrets) != 1 {
-		t.Errorf("the Secrets are %v, want the newest alone", secrets)
+		t.Errorf("the Secrets are %v, want only the newest", secrets)
 	}
 	s.staysAsDeclared(t)
 }
@@ -74,8 +74,8 @@ func (s story) setPaths(t *testing.T, key string, values map[string]string, flag
 	}
 }
 
-// environmentIs looks into the process of a pod.
-func (s story) environmentIs(t *testing.T, want map[string]string) {
+// checkEnvironment checks the environment of a pod's process.
+func (s story) checkEnvironment(t *testing.T, want map[string]string) {
 	t.Helper()
 	pod := readyPods(s.pods(t))[0].Name
 	content, err := os.ReadFile(filepath.Join("/proc", processOfPod(t, s, pod), "environ"))
@@ -91,9 +91,9 @@ func (s story) environmentIs(t *testing.T, want map[string]string) {
 }
 
 // TestTheAPIServerTakesTheManifests applies what each stack declares as a strict dry
-// run, in a namespace that is as strict as there are: no warning either.
+// run, in a namespace that enforces `restricted`. There must be no warning either.
 func TestTheAPIServerTakesTheManifests(t *testing.T) {
-	s := newStoryBesideOthers(t, "strict")
+	s := newParallelStory(t, "strict")
 	s.kubectl(t, "create", "namespace", s.Namespace)
 	s.kubectl(t, "label", "namespace", s.Namespace, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
 	s.set(t, map[string]string{"namespace": "default"}) // which is not declared
@@ -110,6 +110,6 @@ func TestTheAPIServerTakesTheManifests(t *testing.T) {
 		if err != nil || strings.Contains(string(out), "Warning") {
 			t.Errorf("stack %s: %v\n%s", stack, err, out)
 		}
-		t.Logf("stack %s: %d objects are good", stack, strings.Count(string(out), "(server dry run)"))
+		t.Logf("stack %s: %d objects are valid", stack, strings.Count(string(out), "(server dry run)"))
 	}
 }

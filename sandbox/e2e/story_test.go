@@ -28,8 +28,8 @@ import (
 const podDeadline = 2 * time.Minute
 
 // story is a copy of the project on the sandbox, with a Pulumi state and a namespace
-// of its own, so that nothing touches what the user deployed. It is driven as its
-// user drives it, by the real pulumi and kubectl.
+// of its own, so that nothing touches what the user deployed. Tests run the real
+// pulumi and kubectl in it, as a user does.
 type story struct {
 	Dir       string
 	Namespace string
@@ -40,7 +40,7 @@ type story struct {
 	cluster kubernetes.Interface
 }
 
-// files are what a user has of the program, linked; tests and sandbox stay behind.
+// files are the project with its program linked, but without tests and sandbox.
 var files = []string{".build/program", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "tools", "Makefile", "Pulumi.yaml"}
 
 // ownStory is the user's own project, with what its stack dev deployed.
@@ -54,7 +54,7 @@ func ownStory(t testing.TB) story {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.QPS = -1                                            // no limit: tests look often
+	config.QPS = -1                                            // no limit: tests poll often
 	config.ContentType = "application/vnd.kubernetes.protobuf" // which costs less than JSON
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -63,20 +63,20 @@ func ownStory(t testing.TB) story {
 	return story{Dir: s.Checkout, Namespace: "default", Service: "user-service", env: s.Environ(t.Context()), cluster: client}
 }
 
-// newStory makes one with a new stack dev, and a namespace that goes with the test.
+// newStory makes one with a new stack dev, and a namespace that is deleted after the test.
 func newStory(t testing.TB, namespace string) story {
 	t.Helper()
 	s := ownStory(t)
 	state, copied := t.TempDir(), t.TempDir()
 	s.run(t, "cp", slices.Concat([]string{"--archive", "--parents"}, files, []string{copied})...)
 	s.Dir = copied
-	// The user's own stack files may say anything.
+	// The user's own stack files may have any settings.
 	s.run(t, "cp", fixture(t, "Pulumi.dev.yaml"), fixture(t, "Pulumi.prod.yaml"), ".")
 	s.Namespace = namespace
 	s.Image = cluster.Registry + "/" + namespace + "/user-service"
 	s = s.with("PULUMI_BACKEND_URL=file://" + state)
-	// The program is what `make e2e` has compiled, until a test edits it: to check that,
-	// once for a preview and once for an up, is a third of what both cost.
+	// The program is the one that `make e2e` has compiled, until a test edits it. If Pulumi
+	// checked that, every preview and up would take half as long again.
 	s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
 	s.pulumi(t, "stack", "init", "dev")
 	s.set(t, map[string]string{"namespace": namespace, "image": s.Image})
@@ -90,23 +90,23 @@ func fixture(t testing.TB, name string) string {
 	return filepath.Join(sandbox(t).Checkout, "sandbox", "e2e", "testdata", name)
 }
 
-// turn is something that only so many tests may have at a time.
+// turn is something that only a number of tests may use at a time.
 type turn struct{ left int }
 
 var (
 	// busy is most of the machine's CPU.
 	busy = &turn{1}
-	// metrics are the cluster's one source of them: some tests take it away, and
-	// others need it.
+	// metrics is the cluster's metrics API: some tests remove it, and others need
+	// it.
 	metrics = &turn{1}
-	// beside is room for a test that mostly waits.
-	beside = &turn{2}
+	// waiting is for tests that mostly wait.
+	waiting = &turn{3}
 
 	turns = sync.NewCond(new(sync.Mutex))
 )
 
-// take waits until the test may have all that it needs, so that none waits for one
-// thing and keeps another from others. Its turn ends with the test.
+// take waits until all that the test needs is free, so that no test holds one turn while
+// it waits for another. Its turns end with the test.
 func take(t *testing.T, needs ...*turn) {
 	t.Helper()
 	start := time.Now()
@@ -131,12 +131,12 @@ func change(needs []*turn, by int) {
 	}
 }
 
-// newStoryBesideOthers makes one of a test that mostly waits: its pods leave others
-// room on the node.
-func newStoryBesideOthers(t *testing.T, namespace string) story {
+// newParallelStory makes one for a test that mostly waits: its pods request little CPU,
+// so that those of other tests fit on the node.
+func newParallelStory(t *testing.T, namespace string) story {
 	t.Helper()
 	t.Parallel()
-	take(t, beside)
+	take(t, waiting)
 	s := newStory(t, namespace)
 	s.set(t, map[string]string{"cpuRequest": "10m"})
 	return s
@@ -148,7 +148,7 @@ func (s story) with(env ...string) story {
 	return s
 }
 
-// command is any command in the copy.
+// command returns a command that runs in the copy.
 func (s story) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	// The sandbox's programs are on the story's PATH, not on this process's.
 	cmd := exec.CommandContext(ctx, "env", append([]string{program}, args...)...)
@@ -156,7 +156,7 @@ func (s story) command(ctx context.Context, program string, args ...string) *exe
 	return cmd
 }
 
-// try runs any command in the copy and returns all that it printed.
+// try runs a command in the copy and returns its output.
 func (s story) try(ctx context.Context, program string, args ...string) (string, error) {
 	out, err := s.command(ctx, program, args...).CombinedOutput()
 	if err != nil {
@@ -165,7 +165,7 @@ func (s story) try(ctx context.Context, program string, args ...string) (string,
 	return string(out), nil
 }
 
-// run runs any command in the copy, which must succeed, and returns what it printed.
+// run runs a command in the copy, which must succeed, and returns its output.
 func (s story) run(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	out, err := s.try(t.Context(), program, args...)
@@ -175,7 +175,7 @@ func (s story) run(t testing.TB, program string, args ...string) string {
 	return out
 }
 
-// tryPulumi runs a pulumi command and returns all that it printed.
+// tryPulumi runs a pulumi command and returns its output.
 func (s story) tryPulumi(ctx context.Context, args ...string) (string, error) {
 	return s.try(ctx, "pulumi", append(args, "--non-interactive", "--color=never")...)
 }
@@ -192,14 +192,14 @@ func (s story) kubectl(t testing.TB, args ...string) string {
 	return s.run(t, "kubectl", append([]string{"--namespace=" + s.Namespace}, args...)...)
 }
 
-// tryUp runs pulumi up, as its user does with a preview first, and returns what it
-// printed.
+// tryUp runs pulumi up, as a user does with a preview first, and returns its
+// output.
 func (s story) tryUp(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	return s.tryPulumi(t.Context(), append([]string{"up", "--stack=dev", "--yes"}, args...)...)
 }
 
-// up is tryUp for one that must succeed, and tells how long it took.
+// up runs pulumi up, which must succeed, and returns how long it took.
 func (s story) up(t testing.TB, args ...string) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -209,20 +209,20 @@ func (s story) up(t testing.TB, args ...string) time.Duration {
 	return time.Since(start)
 }
 
-// deploy is up without its preview, for a test whose point comes after.
+// deploy is up without its preview, for tests of what comes after it.
 func (s story) deploy(t testing.TB) {
 	t.Helper()
 	s.up(t, "--skip-preview")
 }
 
-// compiledByPulumi has Pulumi compile the program, as Pulumi.yaml says where nobody has
-// edited it.
+// compiledByPulumi has Pulumi compile the program, as the project's own Pulumi.yaml
+// does.
 func (s story) compiledByPulumi(t testing.TB) {
 	t.Helper()
 	s.sh(t, "sed -i 's/binary: /buildTarget: /' Pulumi.yaml")
 }
 
-// staysAsDeclared looks at the cluster and expects nothing to change.
+// staysAsDeclared checks that a preview after a refresh has no changes.
 func (s story) staysAsDeclared(t testing.TB) {
 	t.Helper()
 	if _, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
@@ -246,19 +246,19 @@ func (s story) set(t testing.TB, settings map[string]string) {
 	}
 }
 
-// image is what the stack says that it runs.
+// image is the stack's output image.
 func (s story) image(t testing.TB) string {
 	t.Helper()
 	return strings.TrimSpace(s.pulumi(t, "stack", "output", "--stack=dev", "image"))
 }
 
-// commit commits all that the copy has, and makes it a checkout first.
+// commit makes the copy a git repository and commits all its files.
 func (s story) commit(t testing.TB, message string) {
 	t.Helper()
 	s.sh(t, "git init --quiet && git add --all && git -c user.name=me -c user.email=me@example.com commit --quiet --message='"+message+"'")
 }
 
-// pods returns the service's, those on their way out included; there must be some.
+// pods returns the service's pods, terminating ones included; there must be some.
 func (s story) pods(t testing.TB) []corev1.Pod {
 	t.Helper()
 	pods, err := s.tryPods(t.Context())
@@ -279,7 +279,7 @@ func (s story) tryPods(ctx context.Context) ([]corev1.Pod, error) {
 	return list.Items, nil
 }
 
-// readyPods keeps the pods that serve and stay.
+// readyPods returns the pods that are ready and not terminating.
 func readyPods(pods []corev1.Pod) []corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
 		return pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
@@ -288,8 +288,8 @@ func readyPods(pods []corev1.Pod) []corev1.Pod {
 	})
 }
 
-// waitForPods waits until the pods are as good says, and returns them and how long
-// it took. The error tells what was seen last.
+// waitForPods waits until good returns true for the pods, and returns them and how
+// long it took. The error has the last state of the pods.
 func (s story) waitForPods(ctx context.Context, timeout time.Duration, good func([]corev1.Pod) bool) (pods []corev1.Pod, took time.Duration, err error) {
 	start := time.Now()
 	err = cluster.Poll(ctx, "pods", timeout, func(ctx context.Context) error {
@@ -301,7 +301,7 @@ func (s story) waitForPods(ctx context.Context, timeout time.Duration, good func
 	return pods, time.Since(start), err
 }
 
-// describe tells of each pod what a test may wait for.
+// describe returns what a test may wait for, for each pod.
 func describe(pods []corev1.Pod) string {
 	var all []string
 	for _, pod := range pods {
@@ -316,7 +316,7 @@ func describe(pods []corev1.Pod) string {
 	return strings.Join(all, "; ")
 }
 
-// restarts counts those of all of a pod's containers.
+// restarts is the number of restarts of all of a pod's containers.
 func restarts(pod corev1.Pod) (count int) {
 	for _, status := range pod.Status.ContainerStatuses {
 		count += int(status.RestartCount)
@@ -336,7 +336,7 @@ func (s story) editSource(t testing.TB, edit func(string) string) {
 	s.rewrite(t, "app/users.json", edit)
 }
 
-// edit replaces a text, which must be there, in a file of the project.
+// edit replaces a text in a file of the project, which must have it.
 func (s story) edit(t testing.TB, name, old, new string) {
 	t.Helper()
 	s.rewrite(t, name, func(content string) string {
@@ -347,7 +347,7 @@ func (s story) edit(t testing.TB, name, old, new string) {
 	})
 }
 
-// rewrite writes a file of the project anew.
+// rewrite replaces a file of the project by an edited one.
 func (s story) rewrite(t testing.TB, name string, edit func(string) string) {
 	t.Helper()
 	if strings.HasPrefix(name, "internal/") {
@@ -366,14 +366,14 @@ func (s story) rewrite(t testing.TB, name string, edit func(string) string) {
 	}
 }
 
-// generations tells how often each declared object's spec has changed.
+// generations shows how often the spec of each declared object has changed.
 func (s story) generations(t testing.TB) string {
 	t.Helper()
 	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers,services", "--output",
 		`jsonpath={range .items[*]}{.kind} {.metadata.uid} {.metadata.generation} {.spec.replicas}; {end}`)
 }
 
-// settled waits until as many pods are ready and none is on its way out.
+// settled waits until that many pods are ready and there are no others.
 func (s story) settled(t testing.TB, count int) {
 	t.Helper()
 	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool {
@@ -383,8 +383,8 @@ func (s story) settled(t testing.TB, count int) {
 	}
 }
 
-// allAnswer asks the service, without one failure, until each of its pods has
-// answered: kube-proxy learns of a pod a moment after it is ready.
+// allAnswer sends requests, none of which may fail, until each pod has answered one:
+// kube-proxy adds a pod a moment after it is ready.
 func (s story) allAnswer(t testing.TB, pods, requests int) {
 	t.Helper()
 	start := time.Now()
@@ -398,7 +398,7 @@ func (s story) allAnswer(t testing.TB, pods, requests int) {
 			return
 		}
 		if time.Since(start) > 30*time.Second {
-			t.Fatalf("%d requests, 30 s after the pods were ready, were answered by %v, want %d pods", requests, answer.Pods, pods)
+			t.Fatalf("%d requests, 30 s after the pods were ready, were answered by %v; want %d pods", requests, answer.Pods, pods)
 		}
 	}
 }
@@ -412,7 +412,7 @@ func names(pods []corev1.Pod) []string {
 	return all
 }
 
-// write writes a file, at a path from the copy's folder.
+// write writes a file at a path relative to the copy's folder.
 func (s story) write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.Dir, path), []byte(content), 0o644); err != nil {

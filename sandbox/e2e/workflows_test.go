@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// workflow is what the tests look at, of one in .github/workflows.
+// workflow is what the tests read of a workflow in .github/workflows.
 type workflow struct {
 	Permissions map[string]string
 	Jobs        map[string]struct {
@@ -44,16 +44,16 @@ func workflows(t *testing.T) map[string]workflow {
 	return all
 }
 
-func TestWorkflowsHaveFewRightsAndCancelNoUp(t *testing.T) {
+func TestWorkflowsHaveFewPermissionsAndCancelNoUp(t *testing.T) {
 	t.Parallel()
 	for name, w := range workflows(t) {
 		if w.Permissions == nil || len(w.Permissions) > 0 {
-			t.Errorf("%s: all jobs may %v", name, w.Permissions)
+			t.Errorf("%s: all jobs have the permissions %v", name, w.Permissions)
 		}
 		for _, job := range w.Jobs {
-			for right, level := range job.Permissions {
-				if level == "write" && right != "pull-requests" {
-					t.Errorf("%s: a job may write %s", name, right)
+			for permission, level := range job.Permissions {
+				if level == "write" && permission != "pull-requests" {
+					t.Errorf("%s: a job may write %s", name, permission)
 				}
 			}
 			for _, step := range job.Steps {
@@ -95,14 +95,14 @@ func TestWorkflowsRunPinnedActions(t *testing.T) {
 		}
 		version, sets := step.With["pulumi-version"]
 		if sets && !strings.Contains(string(goMod), "github.com/pulumi/pulumi/pkg/v3 v"+version+" ") {
-			t.Errorf("Pulumi %s is not what the tests run", version)
+			t.Errorf("Pulumi %s is not the version that the tests run", version)
 		}
 		if sets {
 			versions++
 		}
 	}
 	if versions != 1 {
-		t.Errorf("the version of Pulumi is named %d times", versions)
+		t.Errorf("the version of Pulumi is set %d times, want once", versions)
 	}
 }
 
@@ -142,8 +142,8 @@ func TestTheWorkflowsRunTheseCommands(t *testing.T) {
 	}
 }
 
-// TestOneCommentIsKeptUpToDate posts comments with a stand-in for gh, which answers as
-// GitHub's API does when there is a comment with the marker, or none.
+// TestOneCommentIsKeptUpToDate posts comments with a stand-in for gh, which answers like
+// GitHub's API: first without a comment with the marker, then with two.
 func TestOneCommentIsKeptUpToDate(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -185,10 +185,10 @@ esac
 	}
 }
 
-// TestTheWorkflowsStepsRun runs each command of the workflows but the comment, for a
+// TestTheWorkflowsStepsRun runs each command of the workflows except the comment, for a
 // stack on the sandbox: a pull request's preview and, when it is merged, its release.
 func TestTheWorkflowsStepsRun(t *testing.T) {
-	s := newStoryBesideOthers(t, "workflows")
+	s := newParallelStory(t, "workflows")
 	kubeconfig, err := os.ReadFile(sandbox(t).Kubeconfig())
 	if err != nil {
 		t.Fatal(err)
@@ -199,14 +199,14 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 	if err := os.Remove(filepath.Join(s.Dir, "Pulumi.prod.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	s.commit(t, "what there was")
+	s.commit(t, "base")
 	s.set(t, map[string]string{"replicas": "2"})
 
 	t.Run("a preview whose golden files are not up to date", func(t *testing.T) {
 		comment := s.step(t, runner, temp, previewStep, 1)
 		for _, text := range []string{"testdata/dev.yaml is not what the program declares", "run `make golden`"} {
 			if !strings.Contains(comment, text) {
-				t.Errorf("the comment does not say %q but:\n%s", text, comment)
+				t.Errorf("the comment does not have %q but:\n%s", text, comment)
 			}
 		}
 	})
@@ -215,7 +215,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		s.edit(t, "internal/microservice/microservice.go", good, bad)
 		defer s.edit(t, "internal/microservice/microservice.go", bad, good)
 		if comment := s.step(t, runner, temp, previewStep, 1); !strings.Contains(comment, "m.newImag undefined") {
-			t.Errorf("the comment does not say what is undefined but:\n%s", comment)
+			t.Errorf("the comment does not name what is undefined but:\n%s", comment)
 		}
 	})
 	t.Run("a preview", func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		comment := s.step(t, runner, temp, previewStep, 0)
 		for _, text := range []string{"scales: user-service 4 pods, from user-service 2 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
 			if !strings.Contains(comment, text) {
-				t.Errorf("the comment does not say %q but:\n%s", text, comment)
+				t.Errorf("the comment does not have %q but:\n%s", text, comment)
 			}
 		}
 		t.Logf("the comment has %d bytes", len(comment))

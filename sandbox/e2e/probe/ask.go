@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// seen is what asking saw.
-type seen struct {
+// answers are what a number of requests got.
+type answers struct {
 	Statuses map[int]int    `json:"statuses"` // status code → answers
 	Pods     map[string]int `json:"pods"`     // X-Pod header → answers
 	Errors   []string       `json:"errors"`
@@ -16,8 +16,8 @@ type seen struct {
 
 // ask gets the URL count times, each on a connection of its own: kube-proxy
 // chooses a pod for each connection, not for each request.
-func ask(url string, count int) seen {
-	result := seen{Statuses: map[int]int{}, Pods: map[string]int{}}
+func ask(url string, count int) answers {
+	result := answers{Statuses: map[int]int{}, Pods: map[string]int{}}
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for range count {
 		response, err := client.Get(url)

@@ -34,7 +34,7 @@ type outcome struct {
 	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// run attacks until the time is over or an interrupt comes.
+// run sends requests until the duration is over or it is interrupted.
 func (a attack) run() outcome {
 	target := vegeta.Target{Method: http.MethodGet, URL: a.url}
 	if a.login {
@@ -81,9 +81,9 @@ func (a attack) transport() http.RoundTripper {
 	return t
 }
 
-// turns gives each request to the next of its transports, each of which keeps a
-// connection: a single one would use the same connection again and again, and
-// with it the same pod.
+// turns passes each request to the next of its transports, each of which keeps a
+// connection: a single one would always use the same connection, and with it the
+// same pod.
 type turns struct {
 	transports []http.RoundTripper
 	next       atomic.Uint64
@@ -93,7 +93,7 @@ func (t *turns) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.transports[t.next.Add(1)%uint64(len(t.transports))].RoundTrip(request)
 }
 
-// slowly takes a time to send a request's body.
+// slowly sends a request's body after a delay.
 type slowly struct {
 	time.Duration
 	http.RoundTripper
@@ -107,7 +107,7 @@ func (s slowly) RoundTrip(request *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(request)
 }
 
-// slowBody holds its first bytes back: the head of the request goes out at once.
+// slowBody delays its first bytes. The header of the request is sent at once.
 type slowBody struct {
 	io.ReadCloser
 	delay time.Duration
@@ -128,7 +128,7 @@ func interruptLoads() error {
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			continue // it ended
+			continue // it has exited
 		}
 		if args := bytes.Split(content, []byte{0}); len(args) < 2 || string(args[1]) != "load" {
 			continue

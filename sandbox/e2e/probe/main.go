@@ -1,5 +1,5 @@
-// Command probe asks the service from inside the cluster and prints what it saw
-// as JSON. As a pod it waits to be called.
+// Command probe sends requests to the service from inside the cluster and prints the
+// result as JSON. As a pod it waits for such commands.
 package main
 
 import (
@@ -14,8 +14,8 @@ import (
 
 const usage = `usage: probe wait
        probe ask -count N URL              N requests, each on a connection of its own
-       probe load -rate N -for D URL       N requests a second for the time D, in the way that
-                                           -login, -connections N and -slow D say
+       probe load -rate N -for D URL       N requests a second for the time D, optionally with
+                                           -login, -connections N and -slow D
        probe stop                          ends every load in this pod
 `
 

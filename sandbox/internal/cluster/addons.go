@@ -21,7 +21,7 @@ const (
 	metricsPort = "10443"
 )
 
-// coreDNS answers for the cluster's names.
+// coreDNS resolves the cluster's names.
 func (s Sandbox) coreDNS() daemon {
 	upstream := ""
 	if content, err := os.ReadFile("/etc/resolv.conf"); err == nil && strings.Contains(string(content), "nameserver") {
@@ -49,7 +49,7 @@ func (s Sandbox) coreDNS() daemon {
 	}
 }
 
-// metricsServer tells the autoscaler how busy the pods are.
+// metricsServer serves the pods' CPU and memory, which the autoscaler reads.
 func (s Sandbox) metricsServer() daemon {
 	kubeconfig := s.PKI("metrics-server.kubeconfig")
 	return daemon{
@@ -65,7 +65,7 @@ func (s Sandbox) metricsServer() daemon {
 			"--kubelet-certificate-authority=" + s.PKI("ca.crt"),
 			"--kubelet-preferred-address-types=InternalIP",
 			"--kubelet-use-node-status-port",
-			// The shortest there is; Kubernetes's default manifest has 15s.
+			// The shortest possible; metrics-server's own manifest has 15s.
 			"--metric-resolution=10s", "--kubelet-request-timeout=5s",
 		},
 		listens: []string{BridgeAddress + ":" + metricsPort},
@@ -73,7 +73,7 @@ func (s Sandbox) metricsServer() daemon {
 	}
 }
 
-// applyAddons declares the add-ons' objects.
+// applyAddons applies the add-ons' objects.
 func (s Sandbox) applyAddons(ctx context.Context) error {
 	authority, err := os.ReadFile(s.PKI("ca.crt"))
 	if err != nil {

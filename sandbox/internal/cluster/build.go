@@ -76,7 +76,7 @@ var (
 	}
 )
 
-// plugins are Pulumi's resource plugins: the SDK that asks for each one's version.
+// plugins are Pulumi's resource plugins, each with the SDK that requires its version.
 var plugins = map[string]string{"kubernetes": kubernetesSDKModule, "docker": dockerSDKModule}
 
 // build is the step that makes sure that a part is in the cache and linked from
@@ -113,14 +113,14 @@ func (s Sandbox) cacheFolder(p part) (flags, folder string, err error) {
 }
 
 // compile builds a part in a folder beside its place in the cache and moves it
-// there when it is complete, so that an interrupted build is not taken for one.
+// there when it is complete, so that an interrupted build is never used.
 func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (outcome string, err error) {
 	if p.name == clusterPart.name {
 		if err := s.copyKubernetesSchema(ctx); err != nil {
 			return "", err
 		}
 	}
-	// One name for all builds of a part: what a killed one left goes with the next.
+	// One name for all builds of a part: each removes what a killed one has left.
 	unfinished := filepath.Join(s.cache, "building-"+p.programs[0].name)
 	if err := os.RemoveAll(unfinished); err != nil {
 		return "", err
@@ -139,7 +139,7 @@ func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (out
 	return outcome, os.Rename(unfinished, folder)
 }
 
-// timed runs a build and tells what it cost. The compilers collect no garbage below
+// timed runs a build and returns its CPU time. The compilers collect no garbage below
 // 1.5 GiB each, which saves a tenth of their time.
 func timed(build *exec.Cmd) (outcome string, err error) {
 	build.Env = append(build.Env, "GOGC=off", "GOMEMLIMIT=1536MiB")
@@ -154,12 +154,12 @@ func timed(build *exec.Cmd) (outcome string, err error) {
 func executable(pkg string) string { return path.Base(strings.TrimSuffix(pkg, "/v3")) }
 
 // goFlags make a package the same for every folder that it is compiled in, so that
-// copies of the project use what is compiled for the first. Nothing here is debugged by
-// DWARF, a fifth of what the compiler writes.
+// copies of the project share the build cache. They leave out DWARF, which is a fifth of
+// what the compiler writes and not used here.
 const goFlags = "-trimpath -buildvcs=false -gcflags=all=-dwarf=false"
 
-// goCommand runs the go command in one of the sandbox's modules, away from the
-// settings of the caller's shell that would change what is built.
+// goCommand runs the go command in one of the sandbox's modules, without the settings
+// of the caller's shell that would change what is built.
 func (s Sandbox) goCommand(ctx context.Context, module string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = s.source(module)
@@ -209,8 +209,8 @@ func requiredVersion(module string, goMods ...string) (string, error) {
 	return "", fmt.Errorf("%s is not required in %s", module, strings.Join(goMods, " or "))
 }
 
-// partChecksum is over all that decides what is built: the pinned modules, the
-// flags, the compiler, and the source that is in this repository.
+// partChecksum is that of everything that decides what is built: the pinned modules,
+// the flags, the compiler, and the source that is in this repository.
 func (s Sandbox) partChecksum(p part, flags string) (string, error) {
 	inputs := []string{runtime.Version(), runtime.GOARCH, goFlags, flags, fmt.Sprint(p.programs)}
 	files, err := goSources(s.source(p.module))
@@ -259,7 +259,7 @@ func place(program, path string) error {
 	return err
 }
 
-// fileIdentity tells one build of a program from another by size and time.
+// fileIdentity distinguishes builds of a program by size and time.
 func fileIdentity(path string) string {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -268,8 +268,8 @@ func fileIdentity(path string) string {
 	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
 }
 
-// copyKubernetesSchema takes from the provider's Go module the schema that its
-// plugin embeds.
+// copyKubernetesSchema copies the schema that the provider's plugin embeds from its
+// Go module.
 func (s Sandbox) copyKubernetesSchema(ctx context.Context) error {
 	download := s.goCommand(ctx, clusterPart.module, "mod", "download", "-json", kubernetesProviderModule)
 	download.Stderr = os.Stderr

@@ -27,7 +27,7 @@ func TestEveryPartHasAPinnedVersion(t *testing.T) {
 	}
 }
 
-func TestAPartIsBuiltAgainWhenWhatItIsMadeOfChanges(t *testing.T) {
+func TestAPartIsBuiltAgainWhenItsSourceChanges(t *testing.T) {
 	t.Parallel()
 	s := Sandbox{Checkout: t.TempDir()}
 	p := part{name: "tool", module: "parts/tool", programs: []program{{"tool", "./tool"}}}

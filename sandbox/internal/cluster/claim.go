@@ -12,8 +12,8 @@ import (
 // ownerFile names the checkout that the machine's sandbox belongs to.
 const ownerFile = runDir + "/checkout"
 
-// claim makes sure that this may change the machine, that nothing else does at the
-// same time, and that the sandbox, if one is up, is this checkout's; the caller
+// claim checks that this process may change the machine, that no other one does at the
+// same time, and that the sandbox, if one is up, is this checkout's. The caller
 // releases it.
 func (s Sandbox) claim(ctx context.Context) (release func() error, err error) {
 	if os.Geteuid() != 0 {
@@ -38,8 +38,8 @@ func (s Sandbox) claim(ctx context.Context) (release func() error, err error) {
 	return lock.Close, s.displace(ctx)
 }
 
-// displace takes down a sandbox whose checkout was deleted, and refuses to touch
-// one whose checkout is there.
+// displace takes down a sandbox whose checkout was deleted, and fails if the checkout
+// of the sandbox exists.
 func (s Sandbox) displace(ctx context.Context) error {
 	content, err := os.ReadFile(ownerFile)
 	if err != nil || string(content) == s.Checkout {

@@ -17,15 +17,15 @@ const (
 	BridgeAddress = "10.244.0.1"
 	// PodSubnet is where pods have their addresses.
 	PodSubnet = "10.244.0.0/16"
-	// Registry takes any image, from anyone on this machine.
+	// Registry needs no login. Only this machine can connect to it.
 	Registry = "127.0.0.1:5000"
-	// PrivateRegistry has TLS, and wants a login.
+	// PrivateRegistry has TLS and requires a login.
 	PrivateRegistry = "127.0.0.1:5443"
 
 	bridgeName    = "user-service0"
 	serviceSubnet = "10.96.0.0/16"
-	apiServiceIP  = "10.96.0.1"  // the first address of serviceSubnet: Kubernetes takes it itself
-	dnsServiceIP  = "10.96.0.10" // by custom the tenth
+	apiServiceIP  = "10.96.0.1"  // the first address of serviceSubnet, as Kubernetes chooses it
+	dnsServiceIP  = "10.96.0.10" // the tenth, by convention
 
 	engineBridgeName    = "user-service1"
 	engineBridgeAddress = "10.245.0.1/24"
@@ -39,10 +39,10 @@ const (
 // which a path below the checkout could exceed.
 const runDir = "/run/user-service-sandbox"
 
-// OwnClusterHint is the way out where the sandbox cannot run.
+// OwnClusterHint is the advice where the sandbox cannot run.
 const OwnClusterHint = `use your own cluster: see "With your own cluster" in README.md`
 
-// Sandbox is where one checkout's sandbox is on disk.
+// Sandbox has the paths of one checkout's sandbox.
 type Sandbox struct {
 	Checkout string // the project's root
 	state    string // everything the sandbox keeps while it exists; git ignores it
@@ -99,7 +99,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// checksum joins its parts into one hexadecimal digest; a part's end is marked,
+// checksum returns one hexadecimal digest of all parts. It includes their lengths,
 // so ("ab", "c") and ("a", "bc") differ.
 func checksum(parts ...string) string {
 	sum := sha256.New()
@@ -109,8 +109,8 @@ func checksum(parts ...string) string {
 	return hex.EncodeToString(sum.Sum(nil))[:16]
 }
 
-// writeFile writes content for the owner's eyes only, and makes the folders above
-// it. A file that has it already is not touched: kube-proxy ends when its
+// writeFile writes a file that only its owner can read, and makes the folders above
+// it. A file with this content is not touched: kube-proxy exits when its
 // configuration is written.
 func writeFile(path, content string) error {
 	if present, err := os.ReadFile(path); err == nil && string(present) == content {

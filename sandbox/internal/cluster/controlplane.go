@@ -63,7 +63,7 @@ func (s Sandbox) apiServer() daemon {
 			"--kubelet-certificate-authority=" + s.PKI("ca.crt"),
 			"--kubelet-client-certificate=" + s.PKI("apiserver-kubelet-client.crt"),
 			"--kubelet-client-key=" + s.PKI("apiserver-kubelet-client.key"),
-			// The node's name is in nobody's DNS.
+			// The node's name is not in DNS.
 			"--kubelet-preferred-address-types=InternalIP",
 			// Six flags for the aggregated API of metrics-server.
 			"--requestheader-client-ca-file=" + s.PKI("front-proxy-ca.crt"),
@@ -87,15 +87,15 @@ func (s Sandbox) controllerManager() daemon {
 		"--use-service-account-credentials",
 		"--service-account-private-key-file="+s.PKI("service-account.key"),
 		"--root-ca-file="+s.PKI("ca.crt"),
-		// The autoscaler looks every 5 s, of 15 by default, and takes the CPU of a pod
-		// that has been ready for 10 s, of 30.
+		// The autoscaler runs every 5 s (default: 15 s) and reads the CPU of a pod that
+		// has been ready for 10 s (default: 30 s).
 		"--horizontal-pod-autoscaler-sync-period=5s",
 		"--horizontal-pod-autoscaler-initial-readiness-delay=10s")
 }
 
 func (s Sandbox) scheduler() daemon { return s.controller("scheduler", "127.0.0.1:10259") }
 
-// controller is what the two have in common.
+// controller is what the controller manager and the scheduler have in common.
 func (s Sandbox) controller(name, address string, args ...string) daemon {
 	kubeconfig := s.PKI(name + ".kubeconfig")
 	return daemon{
@@ -115,7 +115,7 @@ func (s Sandbox) controller(name, address string, args ...string) daemon {
 }
 
 // answersClient returns a check that a TLS endpoint, whose certificate the named
-// authority signed, says 200 to the named client.
+// authority signed, answers 200 to the named client.
 func (s Sandbox) answersClient(url, authority, client string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		pair, err := tls.LoadX509KeyPair(s.PKI(client+".crt"), s.PKI(client+".key"))
@@ -132,16 +132,16 @@ func (s Sandbox) answersClient(url, authority, client string) func(context.Conte
 	}
 }
 
-// answers is answersClient for an endpoint on loopback, which signs its own
-// certificate if it has any.
+// answers is answersClient for an endpoint on loopback, whose certificate, if it
+// has one, is self-signed.
 func answers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		return get(ctx, url, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}})
 	}
 }
 
-// get asks once and fails unless the answer is 200. The transport has no proxy:
-// every address of the sandbox is on this machine.
+// get sends one request and fails unless the answer is 200. The transport has no
+// proxy: every address of the sandbox is on this machine.
 func get(ctx context.Context, url string, transport *http.Transport) error {
 	transport.DisableKeepAlives = true
 	client := http.Client{Timeout: 5 * time.Second, Transport: transport}

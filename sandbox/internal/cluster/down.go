@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Down ends all that the sandbox started and removes all that it made, but for
-// the cache of built programs.
+// Down stops everything that the sandbox started and removes everything that it
+// made, except the cache of built programs.
 func (s Sandbox) Down(ctx context.Context) error {
 	release, err := s.claim(ctx)
 	if err != nil {
@@ -50,16 +50,16 @@ func (s Sandbox) stopAll(ctx context.Context) error {
 	return nil
 }
 
-// killAll kills whatever is left in the sandbox's control groups: containers,
-// their shims, and daemons that a lost process file hides.
+// killAll kills what is left in the sandbox's control groups: containers, their
+// shims, and daemons whose PID file is lost.
 func killAll(ctx context.Context) error {
-	return Poll(ctx, "the last processes to end", 30*time.Second, func(context.Context) error {
+	return Poll(ctx, "the last processes to exit", 30*time.Second, func(context.Context) error {
 		pids, err := cgroupProcesses()
 		if err != nil {
 			return err
 		}
 		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // an error means that it is gone
+			_ = syscall.Kill(pid, syscall.SIGKILL) // an error means that it has exited
 		}
 		if len(pids) > 0 {
 			return fmt.Errorf("processes %v", pids)
@@ -106,7 +106,7 @@ func walkCgroups(visit func(folder string) error) error {
 				folders = append(folders, path)
 			}
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // it went while we looked
+				return nil // it was removed meanwhile
 			}
 			return err
 		})

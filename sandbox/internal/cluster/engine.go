@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// engineHost is where the Docker engine listens that builds images: the
-// machine's own where there is one, else the sandbox's.
+// engineHost is the address of the Docker engine that builds images: the machine's
+// own engine if it runs, else the sandbox's.
 func (s Sandbox) engineHost(ctx context.Context) (host string, own bool) {
 	ownHost := "unix://" + socket("docker")
 	for _, host := range []string{os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock"} {
@@ -42,15 +42,14 @@ func (s Sandbox) engine() daemon {
 	return daemon{
 		name:    "dockerd",
 		program: "dockerd",
-		// A file of its own: what the machine's /etc/docker/daemon.json says is meant
-		// for another engine.
+		// A file of its own: the machine's /etc/docker/daemon.json is for another engine.
 		files: map[string]string{config: "{}\n"},
 		args: []string{
 			"--config-file=" + config,
 			"--host=" + host,
 			"--data-root=" + s.Path("docker"),
 			"--exec-root=" + runDir + "/docker",
-			"--pidfile=", // it would be mistaken for a running engine's after a kill
+			"--pidfile=", // after a kill, the file would be taken for that of a running engine
 			"--containerd=" + socket("containerd"),
 			"--exec-opt=native.cgroupdriver=cgroupfs",
 			"--cgroup-parent=/" + cgroupName + "/docker",

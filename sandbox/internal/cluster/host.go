@@ -25,15 +25,15 @@ var kernelSettings = []string{
 }
 
 // upstreamFolders are the folders, and one file, that upstream programs make at
-// fixed places, outside those they are told to use.
+// fixed places, outside those that they are configured to use.
 var upstreamFolders = []string{
 	"/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/var/log/pods",
 	"/run/containerd", "/run/docker", "/run/runc", "/run/xtables.lock", "/opt/containerd", "/opt/cni", "/etc/cni",
 	"/var/lib/docker", "/etc/docker", "/var/lib/dockershim", "/run/flannel", "/usr/libexec/kubernetes",
 }
 
-// before is what the machine was like before the sandbox changed it; `down` puts
-// it back.
+// before is the machine's state before the sandbox changed it; `down` restores
+// it.
 type before struct {
 	Settings map[string]string // kernel setting → value
 	Folders  map[string]bool   // folder → was there
@@ -44,7 +44,7 @@ type before struct {
 // beforeFile is gone after a reboot, as are the changes that it would undo.
 const beforeFile = runDir + "/before.json"
 
-// remember writes down what the machine is like, once.
+// remember saves the machine's state, once.
 func (s Sandbox) remember(ctx context.Context) error {
 	if exists(beforeFile) {
 		return nil
@@ -80,13 +80,13 @@ func (s Sandbox) remember(ctx context.Context) error {
 	return writeFile(beforeFile, string(content))
 }
 
-// makeBridges makes the network bridges: the one that the pods hang on and the
-// node is reached at, and the one of the sandbox's own Docker engine, whose usual
-// docker0 may belong to another.
+// makeBridges makes the network bridges: the one that pods are attached to and that
+// has the node's address, and the one of the sandbox's own Docker engine, whose usual
+// docker0 may belong to another engine.
 func makeBridges(ctx context.Context) error {
 	for name, address := range map[string]string{bridgeName: BridgeAddress + "/16", engineBridgeName: engineBridgeAddress} {
 		if _, err := net.InterfaceByName(name); err != nil {
-			if err := subnetIsFree(address); err != nil {
+			if err := checkSubnet(address); err != nil {
 				return err
 			}
 			if _, err := command(ctx, "ip", "link", "add", name, "type", "bridge"); err != nil {
@@ -103,9 +103,9 @@ func makeBridges(ctx context.Context) error {
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
 }
 
-// subnetIsFree refuses to hide an address that the machine already has.
-func subnetIsFree(subnet string) error {
-	_, ours, err := net.ParseCIDR(subnet)
+// checkSubnet fails if the machine has an address in a subnet, which a bridge would hide.
+func checkSubnet(subnet string) error {
+	_, wanted, err := net.ParseCIDR(subnet)
 	if err != nil {
 		return err
 	}
@@ -114,15 +114,15 @@ func subnetIsFree(subnet string) error {
 		return err
 	}
 	for _, address := range addresses {
-		if theirs, ok := address.(*net.IPNet); ok && (ours.Contains(theirs.IP) || theirs.Contains(ours.IP)) {
+		if taken, ok := address.(*net.IPNet); ok && (wanted.Contains(taken.IP) || taken.Contains(wanted.IP)) {
 			return fmt.Errorf("this machine is at %s, inside %s, which the sandbox uses: take down that interface first",
-				address, ours)
+				address, wanted)
 		}
 	}
 	return nil
 }
 
-// restore puts the machine back as it was.
+// restore restores the machine's state.
 func (s Sandbox) restore(ctx context.Context, ownEngine bool) error {
 	content, err := os.ReadFile(beforeFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -135,30 +135,30 @@ func (s Sandbox) restore(ctx context.Context, ownEngine bool) error {
 	if err := json.Unmarshal(content, &was); err != nil {
 		return fmt.Errorf("read %s: %w", beforeFile, err)
 	}
-	var faults []error
+	var errs []error
 	for iptables, policy := range was.Forward {
-		faults = append(faults, cleanFirewall(ctx, iptables, policy, ownEngine))
+		errs = append(errs, cleanFirewall(ctx, iptables, policy, ownEngine))
 	}
-	faults = append(faults, deleteInterfaces(ctx))
+	errs = append(errs, deleteInterfaces(ctx))
 	for setting, value := range was.Settings {
 		if err := os.WriteFile("/proc/sys/"+setting, []byte(value), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
-			faults = append(faults, err)
+			errs = append(errs, err)
 		}
 	}
 	for folder, wasThere := range was.Folders {
 		if !wasThere {
-			faults = append(faults, os.RemoveAll(folder))
+			errs = append(errs, os.RemoveAll(folder))
 		}
 	}
 	for stack, salted := range was.Salted {
 		if !salted {
-			faults = append(faults, s.removeSalt(stack))
+			errs = append(errs, s.removeSalt(stack))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }
 
-// deleteInterfaces removes the sandbox's bridges with all that hangs on them.
+// deleteInterfaces removes the sandbox's bridges and the interfaces attached to them.
 func deleteInterfaces(ctx context.Context) error {
 	for _, bridge := range []string{bridgeName, engineBridgeName} {
 		members, err := filepath.Glob("/sys/class/net/" + bridge + "/brif/*")

@@ -47,7 +47,7 @@ COMMIT
 	}
 }
 
-func TestDownLeavesTheRulesOfAnEngineThatIsNotItsOwn(t *testing.T) {
+func TestDownKeepsTheRulesOfTheMachinesOwnEngine(t *testing.T) {
 	t.Parallel()
 	const saved = "*filter\n:FORWARD DROP [0:0]\n:DOCKER - [0:0]\n:KUBE-FORWARD - [0:0]\n-A FORWARD -o docker0 -j DOCKER\nCOMMIT\n"
 	want := strings.Replace(saved, ":KUBE-FORWARD - [0:0]\n", "", 1)
@@ -56,7 +56,7 @@ func TestDownLeavesTheRulesOfAnEngineThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
-func TestDownTakesItsSaltOutOfAStackFile(t *testing.T) {
+func TestDownRemovesItsSaltFromAStackFile(t *testing.T) {
 	t.Parallel()
 	const plain = "config:\n  user-service:replicas: \"3\"\n"
 	for name, test := range map[string]struct{ before, after string }{

@@ -25,8 +25,8 @@ import (
 // keyLabel marks an image with the checksum of what it was made of.
 const keyLabel = "user-service-sandbox/made-of"
 
-// pushBaseImages makes the images that other clusters pull from the internet from
-// what is on the machine, and pushes them, unless the registry has them.
+// pushBaseImages makes, from what is on the machine, the images that other clusters
+// pull from the internet, and pushes those that the registry does not have.
 func (s Sandbox) pushBaseImages(ctx context.Context) (outcome string, err error) {
 	pause, key := Registry+"/pause", fileIdentity(s.bin("pause"))
 	if label(ctx, pause) != key {
@@ -101,7 +101,7 @@ func push(ctx context.Context, image string, config v1.Config, folder string, ta
 	if err != nil {
 		return err
 	}
-	// It is pulled from this machine: to compress it would only take time.
+	// It is pulled on this machine: compression would only take time.
 	if made, err = mutate.AppendLayers(made, stream.NewLayer(reader, stream.WithCompressionLevel(gzip.NoCompression))); err != nil {
 		return err
 	}
@@ -142,8 +142,8 @@ func (s Sandbox) standardLibrary() string {
 	return filepath.Join(s.cache, "standard-library-"+checksum(runtime.Version(), runtime.GOARCH))
 }
 
-// compileStandardLibrary compiles what the app imports of it, or at least what every
-// server does.
+// compileStandardLibrary compiles the packages that the app imports, or else those that
+// every server imports.
 func (s Sandbox) compileStandardLibrary(ctx context.Context) (outcome string, err error) {
 	folder := s.standardLibrary()
 	if exists(folder) {
@@ -167,8 +167,8 @@ func (s Sandbox) compileStandardLibrary(ctx context.Context) (outcome string, er
 	return outcome, os.Rename(unfinished, folder)
 }
 
-// goProxy passes on where this machine gets Go modules from, if not from the
-// usual place.
+// goProxy passes on where this machine gets Go modules from, unless it is the
+// default.
 func goProxy() []string {
 	proxy, err := exec.Command("go", "env", "-changed", "GOPROXY").Output()
 	if value := strings.TrimSpace(string(proxy)); err == nil && value != "" {

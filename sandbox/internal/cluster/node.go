@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 )
 
-// cniPlugins is where Debian puts them.
+// cniPlugins is where Debian installs them.
 const cniPlugins = "/usr/lib/cni"
 
-// containerRuntime runs pods (through CRI) and, where the sandbox has its own Docker
-// engine, that one's containers too.
+// containerRuntime runs pods (through CRI) and the containers of the sandbox's own
+// Docker engine, if it has one.
 func (s Sandbox) containerRuntime() daemon {
 	config := s.Path("config", "containerd.toml")
 	return daemon{
@@ -66,7 +66,7 @@ func dial(ctx context.Context, network, address string) error {
 	return connection.Close()
 }
 
-// cniConfig tells containerd how to give a pod its address.
+// cniConfig configures how containerd gives a pod its address.
 func (s Sandbox) cniConfig() string {
 	return fmt.Sprintf(`{
   "cniVersion": "0.4.0",
@@ -101,7 +101,7 @@ authentication:
   anonymous: {enabled: false}
   webhook: {enabled: true}
   x509: {clientCAFile: %[2]q}
-# A right that is taken away is gone in seconds: Kubernetes's default is 5 minutes.
+# A permission that is removed ends within seconds: Kubernetes's default is 5 minutes.
 authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 5s, cacheUnauthorizedTTL: 5s}}
 tlsCertFile: %[3]q
 tlsPrivateKeyFile: %[4]q
@@ -112,7 +112,7 @@ clusterDNS: [%[7]s]
 clusterDomain: cluster.local
 resolvConf: /etc/resolv.conf
 failSwapOn: false
-# Kubernetes's default is 110; one node has to hold a fleet of a hundred and its surge.
+# Kubernetes's default is 110; one node has to run a hundred replicas and their surge.
 maxPods: 250
 # A developer's disk is often nearly full, and this is no reason to evict pods.
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available: 1%%}
@@ -152,7 +152,7 @@ hostnameOverride: %s
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 nodePortAddresses: [127.0.0.0/8]
-# The kernel's own limits stay: they are the whole machine's.
+# The kernel's own limits stay: they apply to all of the machine.
 conntrack: {maxPerCore: 0}
 `, s.PKI("kube-proxy.kubeconfig"), PodSubnet, nodeName)
 	return daemon{
@@ -197,12 +197,12 @@ func makeCgroups() error {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return err
 		}
-		// Pods come before what compiles or tests beside them, with v1 or v2: the most there is.
-		for file, most := range map[string]string{"cpu.shares": "262144", "cpu.weight": "10000"} {
+		// The maximum of v1 and of v2: pods get CPU before compilers and tests do.
+		for file, maximum := range map[string]string{"cpu.shares": "262144", "cpu.weight": "10000"} {
 			if !exists(filepath.Join(folder, file)) {
 				continue
 			}
-			if err := os.WriteFile(filepath.Join(folder, file), []byte(most), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, file), []byte(maximum), 0o644); err != nil {
 				return err
 			}
 		}
@@ -224,7 +224,7 @@ func makeCgroups() error {
 }
 
 // daemonCgroup is where the daemons are put, only to be found again: with v1 any
-// one hierarchy serves.
+// one hierarchy will do.
 func daemonCgroup(folders []string) string {
 	for _, folder := range folders {
 		if filepath.Base(filepath.Dir(folder)) == "pids" {

@@ -50,7 +50,7 @@ func (s Sandbox) installPackages(ctx context.Context) (outcome string, err error
 	return fmt.Sprintf("installed %d packages", len(packages)), err
 }
 
-// aptGet runs apt-get in a folder, with today's list of packages.
+// aptGet runs apt-get in a folder, with an up-to-date list of packages.
 func aptGet(ctx context.Context, folder string, args ...string) error {
 	for _, args := range [][]string{{"update"}, args} {
 		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "APT::Sandbox::User=root"}, args...)...)

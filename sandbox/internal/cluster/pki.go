@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// certificateLifetime is long enough that nobody's sandbox outlives it; `up`
-// makes new certificates when less than a month is left.
+// certificateLifetime is longer than a sandbox is used; `up` makes new certificates
+// when less than a month is left.
 const certificateLifetime = 365 * 24 * time.Hour
 
 // certificate is one key pair of the cluster. Each component has its own, with
@@ -32,15 +32,15 @@ type certificate struct {
 	kubeconfig   bool     // the client gets one
 }
 
-// certificates lists the cluster's. etcd has an authority of its own, so that no
-// credential of the cluster opens its database; so has the front proxy, so that
-// none can pose as the API server towards metrics-server.
+// certificates are the cluster's. etcd has an authority of its own, so that no other
+// credential of the cluster gives access to its database. The front proxy has one too,
+// so that no other client can impersonate the API server to metrics-server.
 func certificates() []certificate {
 	return []certificate{
 		{file: "ca", commonName: "sandbox-ca"},
 		{file: "etcd-ca", commonName: "sandbox-etcd-ca"},
 		{file: "front-proxy-ca", commonName: "sandbox-front-proxy-ca"},
-		// The key of service accounts' tokens: of its certificate only the key is used.
+		// The key that signs service accounts' tokens; its certificate is not used.
 		{file: "service-account", commonName: "service-account"},
 		{file: "etcd", authority: "etcd-ca", commonName: "etcd", hosts: []string{"127.0.0.1"}},
 		{file: "apiserver-etcd-client", authority: "etcd-ca", commonName: "kube-apiserver"},
@@ -64,13 +64,13 @@ func certificates() []certificate {
 }
 
 // makeCertificates writes the cluster's key pairs and its clients' kubeconfigs,
-// unless they are there and still good for a month. To a sandbox of an earlier
-// version it adds what is new.
+// unless they exist and are valid for another month. It adds those that a sandbox of
+// an earlier version does not have.
 func (s Sandbox) makeCertificates() error {
 	ca, err := s.readKeyPair("ca")
-	anew := err != nil || !exists(s.Kubeconfig()) || time.Until(ca.Leaf.NotAfter) < 30*24*time.Hour
+	renew := err != nil || !exists(s.Kubeconfig()) || time.Until(ca.Leaf.NotAfter) < 30*24*time.Hour
 	for _, c := range certificates() {
-		if _, err := s.readKeyPair(c.file); err == nil && !anew {
+		if _, err := s.readKeyPair(c.file); err == nil && !renew {
 			continue
 		}
 		if err := s.issue(c); err != nil {
@@ -154,8 +154,8 @@ func (c certificate) template() (*x509.Certificate, error) {
 	return template, nil
 }
 
-// writeKubeconfig writes a kubeconfig that holds the client's credentials
-// itself, as JSON, which every reader of kubeconfigs takes for YAML.
+// writeKubeconfig writes a kubeconfig with the client's credentials in it, as JSON,
+// which is valid YAML too.
 func (s Sandbox) writeKubeconfig(client string) error {
 	var data [3][]byte
 	for i, file := range []string{"ca.crt", client + ".crt", client + ".key"} {

@@ -9,15 +9,15 @@ import (
 	"syscall"
 )
 
-// checkPort fails when a TCP address cannot be listened on, and names the process
-// that has it.
+// checkPort fails if a TCP address is in use, with the process that uses it in the
+// error.
 func checkPort(address string) error {
 	listener, err := net.Listen("tcp", address)
 	if err == nil {
 		return listener.Close()
 	}
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return nil // the bridge that it is on is not made yet
+		return nil // the bridge with this address does not exist yet
 	}
 	_, port, splitErr := net.SplitHostPort(address)
 	if splitErr != nil {
@@ -26,7 +26,7 @@ func checkPort(address string) error {
 	return fmt.Errorf("%s is in use by %s: stop that, then run this again (%w)", address, portHolder(port), err)
 }
 
-// portHolder describes the process that listens on a port, as far as it can be seen.
+// portHolder describes the process that listens on a port, if ss reports it.
 func portHolder(port string) string {
 	out, err := exec.Command("ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes", "sport = :"+port).Output()
 	holder := regexp.MustCompile(`\(\("([^"]+)",pid=(\d+)`).FindSubmatch(out)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// daemon is a long-running program of the sandbox: how it is started, and how it
-// shows that it serves.
+// daemon is a long-running program of the sandbox: how it is started, and how to
+// check that it serves.
 type daemon struct {
 	name    string
 	program string // a path, or a name to look for in PATH
@@ -23,12 +23,12 @@ type daemon struct {
 	serves  func(context.Context) error
 }
 
-// command names what a running daemon was started as: a changed flag or a
-// rebuilt program means a restart.
+// command identifies the program, the arguments and the files of a daemon. If it
+// changes, the daemon is restarted.
 func (d daemon) command() string {
 	program, err := exec.LookPath(d.program)
 	if err != nil {
-		program = d.program // to start it will fail, and say why
+		program = d.program // starting it fails with the reason
 	}
 	return checksum(append([]string{program, fileIdentity(program), fmt.Sprint(d.files)}, d.args...)...)
 }
@@ -36,8 +36,8 @@ func (d daemon) command() string {
 func (s Sandbox) pidFile(name string) string { return s.Path("pids", name) }
 func (s Sandbox) logFile(name string) string { return s.Path("logs", name+".log") }
 
-// run makes sure that d runs and serves: it leaves a healthy one alone, restarts
-// one that is gone, hung or started differently, and waits until it answers.
+// run makes sure that d runs and serves: it keeps a healthy process, restarts one
+// that has exited, hangs or has another command, and waits until it serves.
 func (s Sandbox) run(ctx context.Context, d daemon) error {
 	for path, content := range d.files {
 		if err := writeFile(path, content); err != nil {
@@ -54,7 +54,7 @@ func (s Sandbox) run(ctx context.Context, d daemon) error {
 			return err
 		}
 	}
-	if err := Poll(ctx, "ports", 5*time.Second, func(context.Context) error { return d.checkPorts() }); err != nil {
+	if err := Poll(ctx, "free ports", 5*time.Second, func(context.Context) error { return d.checkPorts() }); err != nil {
 		return err
 	}
 	exited, err := s.start(d)
@@ -64,14 +64,14 @@ func (s Sandbox) run(ctx context.Context, d daemon) error {
 	return Poll(ctx, d.name+" to serve", time.Minute, func(ctx context.Context) error {
 		select {
 		case err := <-exited:
-			return permanentError{fmt.Errorf("it ended (%w); the end of %s:\n%s", err, s.logFile(d.name), s.logTail(d.name))}
+			return permanentError{fmt.Errorf("it exited (%w); the last lines of %s:\n%s", err, s.logFile(d.name), s.logTail(d.name))}
 		default:
 			return d.serves(ctx)
 		}
 	})
 }
 
-// checkPorts fails unless all that d listens on is free.
+// checkPorts fails if an address that d listens on is in use.
 func (d daemon) checkPorts() error {
 	for _, address := range d.listens {
 		if err := checkPort(address); err != nil {
@@ -81,8 +81,8 @@ func (d daemon) checkPorts() error {
 	return nil
 }
 
-// start launches d in a session of its own, so that it outlives this program,
-// and returns a channel that tells should it end while this program still runs.
+// start starts d in a session of its own, so that it outlives this program. The
+// channel gets an error if d exits while this program runs.
 func (s Sandbox) start(d daemon) (<-chan error, error) {
 	if err := os.MkdirAll(s.Path("logs"), 0o700); err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (s Sandbox) start(d daemon) (<-chan error, error) {
 		exited <- err
 	}()
 	if err := joinCgroup(cmd.Process.Pid); err != nil {
-		_ = cmd.Process.Kill() // nothing would find it again
+		_ = cmd.Process.Kill() // no later command would find it
 		return nil, fmt.Errorf("start %s: %w", d.name, err)
 	}
 	identity := fmt.Sprintf("%d %s %s\n", cmd.Process.Pid, startTime(cmd.Process.Pid), d.command())
@@ -121,8 +121,8 @@ func (s Sandbox) PID(daemon string) int {
 	return pid
 }
 
-// running returns the daemon's process and the command it was started as, or zero. A process counts as the daemon only if it also began when the daemon
-// did: process ids are used again.
+// running returns the process of a daemon and its command, or zero. The start time has to
+// match too, because process IDs are reused.
 func (s Sandbox) running(name string) (pid int, command string) {
 	content, err := os.ReadFile(s.pidFile(name))
 	if err != nil {
@@ -139,7 +139,7 @@ func (s Sandbox) running(name string) (pid int, command string) {
 	return pid, fields[2]
 }
 
-// stop ends a daemon: first asked, after ten seconds killed.
+// stop sends a daemon SIGTERM and, if it still runs after ten seconds, SIGKILL.
 func (s Sandbox) stop(ctx context.Context, name string) error {
 	pid := s.PID(name)
 	if pid == 0 {
@@ -151,16 +151,16 @@ func (s Sandbox) stop(ctx context.Context, name string) error {
 		}
 		return nil
 	}
-	_ = syscall.Kill(pid, syscall.SIGTERM) // an error means that it is gone
-	if Poll(ctx, name+" to end", 10*time.Second, gone) == nil {
+	_ = syscall.Kill(pid, syscall.SIGTERM) // an error means that it has exited
+	if Poll(ctx, name+" to exit", 10*time.Second, gone) == nil {
 		return nil
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	return Poll(ctx, name+" to be killed", 10*time.Second, gone)
 }
 
-// startTime is when a process began, in clock ticks since boot (field 22 of
-// /proc/PID/stat); empty when there is no such process, or only its zombie.
+// startTime is when a process started, in clock ticks since boot (field 22 of
+// /proc/PID/stat); empty if the process does not exist or is a zombie.
 func startTime(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -183,8 +183,8 @@ func (s Sandbox) logTail(name string) string {
 	return lastLines(string(content), 8)
 }
 
-// command runs a program to its end and returns what it printed; its own words
-// are part of the error.
+// command runs a program and returns its output. An error has the last lines of
+// the output.
 func command(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	return output(cmd)

@@ -24,7 +24,7 @@ func TestATakenPortIsReportedWithItsHolder(t *testing.T) {
 	}
 }
 
-func TestADaemonIsKnownByItsProcessAndItsStart(t *testing.T) {
+func TestADaemonIsIdentifiedByItsProcessIDAndStartTime(t *testing.T) {
 	t.Parallel()
 	s := Sandbox{state: t.TempDir()}
 	sleep := exec.Command("sleep", "60")
@@ -40,11 +40,11 @@ func TestADaemonIsKnownByItsProcessAndItsStart(t *testing.T) {
 	}
 	writePidFile(t, s, fmt.Sprint(pid, " ", start, "9 command"))
 	if got, _ := s.running("daemon"); got != 0 {
-		t.Error("a later process with the same id passes for the daemon")
+		t.Error("a later process with the same ID is taken for the daemon")
 	}
 
 	writePidFile(t, s, fmt.Sprint(pid, " ", start, " command"))
-	go func() { _ = sleep.Wait() }() // it ends by a signal
+	go func() { _ = sleep.Wait() }() // a signal ends it
 	if err := s.stop(t.Context(), "daemon"); err != nil {
 		t.Error(err)
 	}
@@ -53,7 +53,7 @@ func TestADaemonIsKnownByItsProcessAndItsStart(t *testing.T) {
 	}
 }
 
-func TestADaemonStartedOtherwiseIsNotTheSame(t *testing.T) {
+func TestADaemonWithOtherArgumentsHasAnotherCommand(t *testing.T) {
 	t.Parallel()
 	d := daemon{name: "d", program: "/bin/sleep", args: []string{"60"}}
 	if other := (daemon{name: "d", program: "/bin/sleep", args: []string{"61"}}); d.command() == other.command() {

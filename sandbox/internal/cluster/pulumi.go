@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// stacks are those that the project ships; the last made is the one selected.
+// stacks are those that the project ships. The last one is created last, and selected.
 var stacks = []string{"prod", "dev"}
 
-// Environment is what makes the ordinary pulumi, kubectl and docker commands work
-// on the sandbox.
+// Environment has the variables that point the ordinary pulumi, kubectl and docker
+// commands at the sandbox.
 func (s Sandbox) Environment(ctx context.Context) [][2]string {
 	engine, _ := s.engineHost(ctx)
 	return [][2]string{
@@ -28,7 +28,7 @@ func (s Sandbox) Environment(ctx context.Context) [][2]string {
 		// It protects the sandbox's state, which is worth nothing outside of it.
 		{"PULUMI_CONFIG_PASSPHRASE", "sandbox"},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
-		// As the sandbox's parts, so that what they share is compiled once.
+		// As for the sandbox's parts, so that shared packages are compiled once.
 		{"CGO_ENABLED", "0"},
 		{"GOFLAGS", strings.TrimSpace(strings.ReplaceAll(os.Getenv("GOFLAGS"), goFlags, "") + " " + goFlags)},
 		// The plugins are installed; those on PATH would be used with a warning each.
@@ -60,13 +60,13 @@ func (s Sandbox) pulumi(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.bin("pulumi"), args...)
 	cmd.Dir = s.Checkout
 	cmd.Env = s.Environ(ctx)
-	// Ctrl-C reaches pulumi itself, which then ends in good order.
+	// Ctrl-C reaches pulumi itself, which then shuts down cleanly.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd
 }
 
-// languageHost stands where Pulumi looks for its language host. The host of this
-// version takes as flags what newer ones read in Pulumi.yaml themselves.
+// languageHost is installed where Pulumi looks for its language host. The host of this
+// version needs as flags what newer ones read from Pulumi.yaml.
 const languageHost = `#!/bin/sh
 option() { sed -n "s/^ *$1: *//p" Pulumi.yaml; }
 exec "$(dirname "$0")/pulumi-language-go-host" -binary "$(option binary)" -buildTarget "$(option buildTarget)" "$@"
@@ -98,7 +98,7 @@ func (s Sandbox) preparePulumi(ctx context.Context) (string, error) {
 }
 
 // installPlugin installs a plugin that the sandbox built, in the version that the
-// program's SDK asks for, unless that very build is installed.
+// program's SDK requires, unless this build is installed.
 func (s Sandbox) installPlugin(ctx context.Context, plugin, sdk string) error {
 	version, err := requiredVersion(sdk, filepath.Join(s.Checkout, "go.mod"))
 	if err != nil {
@@ -125,9 +125,8 @@ func (s Sandbox) stackFile(stack string) string {
 // passphrase.
 var salt = regexp.MustCompile(`(?m)^encryptionsalt:.*\n?`)
 
-// removeSalt takes it out: left in, it would ask everyone for that passphrase who
-// deploys the stack elsewhere. A file with secrets keeps it: they could not be read
-// without.
+// removeSalt removes it: otherwise Pulumi asks for that passphrase wherever the stack is
+// deployed. A file with secrets keeps it, because they cannot be decrypted without it.
 func (s Sandbox) removeSalt(stack string) error {
 	content, err := os.ReadFile(s.stackFile(stack))
 	if errors.Is(err, os.ErrNotExist) || bytes.Contains(content, []byte("secure:")) || !salt.Match(content) {

@@ -14,16 +14,16 @@ import (
 // registry is where images are pushed to and pulled from.
 func (s Sandbox) registry() daemon { return s.registryDaemon("registry", Registry, "") }
 
-// privateRegistry is a second one, as a team has one: with TLS and a login. Nodes
-// know its certificate; the Docker engine asks for none on loopback.
+// privateRegistry is a second one, with TLS and a login, as teams have it. Nodes know
+// its authority; the Docker engine verifies no certificate on loopback.
 func (s Sandbox) privateRegistry() daemon {
 	return s.registryDaemon("private-registry", PrivateRegistry, fmt.Sprintf(
 		"  tls: {certificate: %q, key: %q}\nauth: {htpasswd: {realm: sandbox, path: %q}}\n",
 		s.PKI("private-registry.crt"), s.PKI("private-registry.key"), s.Path("private-registry.htpasswd")))
 }
 
-// registryDaemon is a registry at an address; more goes on where its configuration
-// of http ends.
+// registryDaemon is a registry at an address; more is appended to its configuration,
+// after the key http.
 func (s Sandbox) registryDaemon(name, address, more string) daemon {
 	config := s.Path("config", name+".yaml")
 	return daemon{
@@ -43,8 +43,8 @@ http:
 	}
 }
 
-// installRegistry takes the registry out of Debian's package, which would also start
-// one on all of the machine's addresses.
+// installRegistry extracts the registry from Debian's package. Installed, the package
+// would start one on all of the machine's addresses.
 func (s Sandbox) installRegistry(ctx context.Context) (outcome string, err error) {
 	const pkg = "docker-registry"
 	folder := filepath.Join(s.cache, pkg)
@@ -75,7 +75,7 @@ func (s Sandbox) installRegistry(ctx context.Context) (outcome string, err error
 // PrivateUser may push to the private registry and pull from it.
 const PrivateUser = "robot"
 
-// PrivatePassword is that user's.
+// PrivatePassword returns that user's password.
 func (s Sandbox) PrivatePassword() (string, error) {
 	content, err := os.ReadFile(s.Path("private-registry.password"))
 	return string(content), err

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Status prints a line for each daemon, and what all of the sandbox's processes,
-// pods included, take of the memory; it fails unless everything runs.
+// Status prints a line for each daemon, and the memory of all of the sandbox's
+// processes, pods included. It fails unless everything runs.
 func (s Sandbox) Status(ctx context.Context) error {
 	var missing []string
 	for _, name := range s.Daemons(ctx) {

@@ -18,8 +18,8 @@ type step struct {
 	work func(context.Context) (outcome string, err error)
 }
 
-// runSteps runs steps one after the other, up to the first that fails. A long
-// one shows every half minute that it is still at work.
+// runSteps runs steps one after the other, up to the first error. A long one
+// prints a line every half minute.
 func runSteps(ctx context.Context, steps ...step) error {
 	for _, s := range steps {
 		start := time.Now()
@@ -45,8 +45,8 @@ func runSteps(ctx context.Context, steps ...step) error {
 	return nil
 }
 
-// runBeside runs lists of steps beside each other. The first error ends them all.
-func runBeside(ctx context.Context, lists ...[]step) error {
+// runParallel runs lists of steps in parallel. The first error cancels all of them.
+func runParallel(ctx context.Context, lists ...[]step) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, steps := range lists {
 		group.Go(func() error { return runSteps(ctx, steps...) })
@@ -54,33 +54,33 @@ func runBeside(ctx context.Context, lists ...[]step) error {
 	return group.Wait()
 }
 
-// permanentError is one that no waiting changes.
+// permanentError is one that does not go away by waiting.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// Poll asks check ten times a second until it returns nil; past the deadline the
-// error says what was waited for and what was seen last.
+// Poll calls check ten times a second until it returns nil. After the timeout, the
+// error has what it waited for and the last error of check.
 func Poll(ctx context.Context, what string, timeout time.Duration, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	seen := errors.New("nothing yet")
+	last := errors.New("the first check did not finish")
 	for {
 		err := check(ctx)
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil {
-			seen = err
+			last = err
 		}
 		if permanent := (permanentError{}); errors.As(err, &permanent) {
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("wait for %s: %w", what, err)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: not within %s; last seen: %w", what, timeout, seen)
+			return fmt.Errorf("wait for %s: timed out after %s: %w", what, timeout, last)
 		case <-ticker.C:
 		}
 	}

@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-func TestWaitingTellsWhatWasSeenLast(t *testing.T) {
+func TestPollReportsTheLastErrorAfterItsTimeout(t *testing.T) {
 	t.Parallel()
 	err := Poll(t.Context(), "spring", 10*time.Millisecond, func(context.Context) error { return errors.New("snow") })
-	if err == nil || err.Error() != "spring: not within 10ms; last seen: snow" {
+	if err == nil || err.Error() != "wait for spring: timed out after 10ms: snow" {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-func TestAPermanentErrorEndsTheWaiting(t *testing.T) {
+func TestPollStopsAtAPermanentError(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	err := Poll(t.Context(), "spring", time.Minute, func(context.Context) error { return permanentError{errors.New("a moon without seasons")} })
-	if err == nil || err.Error() != "spring: a moon without seasons" || time.Since(start) > 30*time.Second {
+	if err == nil || err.Error() != "wait for spring: a moon without seasons" || time.Since(start) > 30*time.Second {
 		t.Errorf("after %s the error is %v", time.Since(start), err)
 	}
 }
 
-func TestAnErrorEndsTheStepsBesideIt(t *testing.T) {
+func TestAnErrorCancelsTheParallelSteps(t *testing.T) {
 	t.Parallel()
 	failed := errors.New("no room")
 	after := false
-	err := runBeside(t.Context(),
+	err := runParallel(t.Context(),
 		[]step{
 			{"waits", func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() }},
 			{"comes after", func(context.Context) (string, error) { after = true; return "", nil }},

@@ -25,18 +25,17 @@ func (s Sandbox) controlPlane() []daemon {
 	return []daemon{s.etcd(), s.apiServer(), s.controllerManager(), s.scheduler()}
 }
 
-// node is what runs on every node of a cluster, and what its pods are found and
-// measured by.
+// node is what runs on every node of a cluster, and the cluster's DNS and metrics.
 func (s Sandbox) node() []daemon {
 	return []daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}
 }
 
-// daemons are all that run, in the order in which they are started.
+// daemons returns all daemons, in the order in which they are started.
 func (s Sandbox) daemons(ctx context.Context) []daemon {
 	return append(append(s.storage(ctx), s.controlPlane()...), s.node()...)
 }
 
-// Daemons names all that run.
+// Daemons returns the names of all daemons.
 func (s Sandbox) Daemons(ctx context.Context) []string {
 	var names []string
 	for _, d := range s.daemons(ctx) {
@@ -45,18 +44,18 @@ func (s Sandbox) Daemons(ctx context.Context) []string {
 	return names
 }
 
-// Up brings the sandbox up, from whatever state it was in, and deploys stack dev.
+// Up brings the sandbox up, from any state, and deploys stack dev.
 func (s Sandbox) Up(ctx context.Context) error {
 	release, err := s.claim(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	// There are keys and passwords in it. Make may have made it, for everyone to read.
+	// It has keys and passwords. If make has created it, everyone can read it.
 	if err := errors.Join(os.MkdirAll(s.state, 0o700), os.Chmod(s.state, 0o700)); err != nil {
 		return err
 	}
-	// What can be known to fail is known before the first compilation.
+	// A full disk or a port in use is reported before the first compilation.
 	if err := errors.Join(s.checkDisk(), s.checkPorts(ctx)); err != nil {
 		return err
 	}
@@ -69,11 +68,11 @@ func (s Sandbox) Up(ctx context.Context) error {
 	return s.deploy(ctx)
 }
 
-// buildAndStart compiles what is not cached and, beside that, does what needs no
+// buildAndStart compiles what is not cached and, in parallel, does what needs no
 // compiler.
 func (s Sandbox) buildAndStart(ctx context.Context) error {
-	machine := make(chan struct{}) // closed when there are a network and keys
-	err := runBeside(ctx,
+	machine := make(chan struct{}) // closed when the network and the keys exist
+	err := runParallel(ctx,
 		[]step{
 			{"Debian packages", s.installPackages},
 			{"network and keys", func(ctx context.Context) (string, error) {
@@ -105,11 +104,11 @@ func (s Sandbox) buildAndStart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return runBeside(ctx, []step{{"node", s.startNode}}, []step{{"Pulumi", s.preparePulumi}})
+	return runParallel(ctx, []step{{"node", s.startNode}}, []step{{"Pulumi", s.preparePulumi}})
 }
 
-// checkDisk refuses to start what would fill the disk: the first build takes 10 GiB,
-// most of them in Go's own caches; what comes after it less than 2.
+// checkDisk fails if the build would fill the disk: the first one takes 10 GiB, most of
+// them in Go's caches, a later one less than 2.
 func (s Sandbox) checkDisk() error {
 	const gibibyte = 1 << 30
 	need := uint64(2)
@@ -129,7 +128,7 @@ func (s Sandbox) checkDisk() error {
 	return nil
 }
 
-// checkPorts fails when something else has a port of a daemon that does not run.
+// checkPorts fails if another process uses a port of a daemon that does not run.
 func (s Sandbox) checkPorts(ctx context.Context) error {
 	var taken error
 	check := func(context.Context) error {
@@ -141,9 +140,8 @@ func (s Sandbox) checkPorts(ctx context.Context) error {
 		}
 		return taken
 	}
-	// Of a process with many threads, some may hold its ports for a moment after it
-	// counts as ended.
-	if Poll(ctx, "ports", 5*time.Second, check) != nil {
+	// Threads of a process that has exited may hold its ports for a moment.
+	if Poll(ctx, "free ports", 5*time.Second, check) != nil {
 		return taken
 	}
 	return nil
@@ -158,10 +156,10 @@ func (s Sandbox) startStorage(ctx context.Context) (string, error) {
 	return host, s.runAll(ctx, s.storage(ctx))
 }
 
-// startControlPlane starts kube-proxy and the controllers anew if the API server was
-// gone: they would wait for up to a minute before they try again. kube-proxy comes first,
-// for its rules have to follow what the controllers do. The kubelet goes on: one that
-// starts calls pods unready that serve.
+// startControlPlane restarts kube-proxy and the controllers if the API server was not
+// running: otherwise they retry only after up to a minute. kube-proxy comes first, because
+// its rules have to follow what the controllers do. The kubelet keeps running: when it
+// starts, it sets ready pods to unready.
 func (s Sandbox) startControlPlane(ctx context.Context) error {
 	daemons := s.controlPlane()
 	if s.PID("kube-apiserver") == 0 && s.PID("kubelet") != 0 {
@@ -178,7 +176,7 @@ func (s Sandbox) startControlPlane(ctx context.Context) error {
 	return s.applyAddons(ctx)
 }
 
-// startNode waits until pods can run, be found and be measured.
+// startNode waits until pods can run, with DNS and metrics.
 func (s Sandbox) startNode(ctx context.Context) (string, error) {
 	if err := s.runAll(ctx, s.node()); err != nil {
 		return "", err
@@ -203,15 +201,15 @@ func (s Sandbox) kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, s.bin("kubectl"), append([]string{"--kubeconfig=" + s.Kubeconfig()}, args...)...)
 }
 
-// compileProgram compiles and links the program, as Pulumi's language host does. It
-// would do so without showing any of it, and the first time takes a minute.
+// compileProgram compiles and links the program as Pulumi's language host would, which
+// shows no progress and takes a minute the first time.
 func (s Sandbox) compileProgram(ctx context.Context) (string, error) {
 	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.Checkout, ".build", "program"), ".")
 	build.Dir, build.Env = s.Checkout, s.Environ(ctx)
 	return timed(build)
 }
 
-// deploy runs the program itself, as its user would.
+// deploy runs pulumi up, as the user would.
 func (s Sandbox) deploy(ctx context.Context) error {
 	fmt.Fprintln(os.Stderr, "  $ pulumi up --stack dev --yes --skip-preview")
 	up := s.pulumi(ctx, "up", "--stack", "dev", "--yes", "--skip-preview")

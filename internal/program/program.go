@@ -1,4 +1,6 @@
-package config
+// Package program wraps what a run does into a Pulumi program: it reads the configuration
+// first, and reports each error once.
+package program
 
 import (
 	"errors"
@@ -9,15 +11,17 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/constant"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"user-service/internal/config"
 )
 
-// Program returns the arguments of pulumi.RunErr: the program, which runs deploy with the
+// New returns the arguments of pulumi.RunErr: the program, which runs deploy with the
 // configuration if that is valid, and the option that gives it all keys that are set. A
 // pulumi.Context only answers for keys that one names; misspelt ones would go unnoticed.
-func Program(deploy func(*pulumi.Context, Config) error) (pulumi.RunFunc, pulumi.RunOption) {
+func New(deploy func(*pulumi.Context, config.Config) error) (pulumi.RunFunc, pulumi.RunOption) {
 	var keys []string
-	program := func(ctx *pulumi.Context) error {
-		c, err := Read(ctx, keys)
+	run := func(ctx *pulumi.Context) error {
+		c, err := config.Read(ctx, keys)
 		if err == nil {
 			err = deploy(ctx, c)
 		}
@@ -29,7 +33,7 @@ func Program(deploy func(*pulumi.Context, Config) error) (pulumi.RunFunc, pulumi
 		}
 		return logged{err}
 	}
-	return program, func(info *pulumi.RunInfo) { keys = slices.Sorted(maps.Keys(info.Config)) }
+	return run, func(info *pulumi.RunInfo) { keys = slices.Sorted(maps.Keys(info.Config)) }
 }
 
 // logged is an error that Pulumi has shown.

@@ -20,26 +20,26 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// TestFaultsAroundARelease breaks what a release needs, in the middle of one.
-func TestFaultsAroundARelease(t *testing.T) {
-	s := newStory(t, "faults")
+// TestFailuresAroundARelease kills what a release needs, in the middle of one.
+func TestFailuresAroundARelease(t *testing.T) {
+	s := newStory(t, "failures")
 	s.set(t, map[string]string{"cpuRequest": "10m"})
 	s.deploy(t)
-	for _, f := range []fault{
+	for _, f := range []failure{
 		{
-			name: "the Docker engine dies in mid-build",
+			name: "the Docker engine is killed during the build",
 			up: func(t *testing.T) (string, error) {
 				if sandbox(t).PID("dockerd") == 0 {
-					t.Skip("the Docker engine is the machine's own, which is not for a test to kill")
+					t.Skip("the Docker engine is the machine's own, which a test may not kill")
 				}
 				return s.upUntil(t, compiling, func(*os.Process) { kill(t, "dockerd") })
 			},
-			want: []string{"the Docker engine broke off"},
+			want: []string{"lost the connection to the Docker engine"},
 			fix:  bringUp,
 			next: [][]string{{"up"}},
 		},
 		{
-			name: "the API server dies in mid-rollout",
+			name: "the API server is killed during the rollout",
 			up: func(t *testing.T) (string, error) {
 				s.set(t, map[string]string{"rolloutTimeout": "20"})
 				return s.upUntil(t, s.rollingOut(t), func(*os.Process) { kill(t, "kube-apiserver") })
@@ -52,25 +52,25 @@ func TestFaultsAroundARelease(t *testing.T) {
 			next: [][]string{{"up", "--refresh"}},
 		},
 	} {
-		t.Run(f.name, func(t *testing.T) { s.suffers(t, f) })
+		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })
 	}
 }
 
-// TestFaultsOfARelease breaks what belongs to one release alone.
-func TestFaultsOfARelease(t *testing.T) {
-	s := newStoryBesideOthers(t, "alone")
+// TestFailuresOfARelease breaks what only one release uses.
+func TestFailuresOfARelease(t *testing.T) {
+	s := newParallelStory(t, "alone")
 	s.deploy(t)
-	mortal := newRegistry(t, t.TempDir())
-	for _, f := range []fault{
+	registry := newRegistry(t, t.TempDir())
+	for _, f := range []failure{
 		{
 			name: "the registry is down",
 			up: func(t *testing.T) (string, error) {
-				s.set(t, map[string]string{"image": mortal.address + "/user-service"})
-				mortal.kill(t)
+				s.set(t, map[string]string{"image": registry.address + "/user-service"})
+				registry.kill(t)
 				return s.tryUp(t)
 			},
-			want: []string{mortal.address, "connection refused"},
-			fix:  mortal.start,
+			want: []string{registry.address, "connection refused"},
+			fix:  registry.start,
 			next: [][]string{{"up"}},
 		},
 		{
@@ -84,10 +84,10 @@ func TestFaultsOfARelease(t *testing.T) {
 			next: [][]string{{"up"}},
 		},
 		{
-			name: "pulumi is killed in mid-rollout",
+			name: "pulumi is killed during the rollout",
 			up: func(t *testing.T) (string, error) {
 				_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
-					// Plugins of this version never miss a pulumi that is gone.
+					// Plugins of this version do not exit when pulumi is killed.
 					orphans := children(t, up.Pid)
 					_ = up.Kill()
 					for _, pid := range orphans {
@@ -95,7 +95,7 @@ func TestFaultsOfARelease(t *testing.T) {
 					}
 				})
 				if err == nil {
-					t.Error("the killed up calls itself a success")
+					t.Error("the killed up succeeds")
 				}
 				return s.tryUp(t)
 			},
@@ -104,42 +104,42 @@ func TestFaultsOfARelease(t *testing.T) {
 			next: [][]string{{"cancel"}, {"up", "--refresh"}},
 		},
 	} {
-		t.Run(f.name, func(t *testing.T) { s.suffers(t, f) })
+		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })
 	}
 }
 
-// fault is one that makes pulumi up fail.
-type fault struct {
+// failure is one that makes pulumi up fail.
+type failure struct {
 	name string
 	up   func(*testing.T) (output string, err error) // breaks something and runs pulumi up
-	want []string                                    // that it says
-	fix  func(*testing.T)                            // what broke
-	next [][]string                                  // pulumi's commands that the README names
+	want []string                                    // in the output
+	fix  func(*testing.T)                            // repairs what broke
+	next [][]string                                  // pulumi's commands that the documentation names
 }
 
-// suffers makes a release that a fault stops. Pulumi must say what broke, the
-// service must answer every request all the while, and the next commands must end in
-// what is declared and nothing else.
-func (s story) suffers(t *testing.T, f fault) {
+// releaseWith makes a release during a failure. Pulumi must report what broke, the
+// service must answer every request, and the next commands must deploy exactly what is
+// declared.
+func (s story) releaseWith(t *testing.T, f failure) {
 	s.settled(t, 3)
 	declared := s.objects(t)
 	stop := s.loadFromTheNode(t)
 	s.editSource(t, func(source string) string {
-		// Never built before, also by an earlier run of this test.
+		// Never built before, not even by an earlier run of this test.
 		return strings.Replace(source, "Ada Lovelace", fmt.Sprintf("Ada Lovelace %d", time.Now().Unix()), 1)
 	})
-	// Also when this test ends before.
+	// Also if this test fails before.
 	fix := sync.OnceFunc(func() { f.fix(t) })
 	t.Cleanup(fix)
 	start := time.Now()
 	out, err := f.up(t)
 	took := time.Since(start)
 	if err == nil {
-		t.Errorf("up calls it a success:\n%s", out)
+		t.Errorf("up succeeds:\n%s", out)
 	}
 	for _, want := range f.want {
 		if !strings.Contains(out, want) {
-			t.Errorf("up does not say %q but:\n%s", want, out)
+			t.Errorf("up does not print %q but:\n%s", want, out)
 		}
 	}
 	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
@@ -165,16 +165,16 @@ func (s story) suffers(t *testing.T, f fault) {
 	s.staysAsDeclared(t)
 }
 
-// TestASlowRegistryMakesASlowRelease pushes through a line of 256 KiB a second.
+// TestASlowRegistryMakesASlowRelease pushes over a connection of 256 KiB a second.
 func TestASlowRegistryMakesASlowRelease(t *testing.T) {
-	s := newStoryBesideOthers(t, "slow")
+	s := newParallelStory(t, "slow")
 	s.set(t, map[string]string{"image": slowRegistry(t, 256<<10) + "/slow/user-service"})
 	t.Logf("from nothing: %.1f s", s.up(t).Seconds())
 	s.settled(t, 3)
 }
 
-// upUntil runs pulumi up and, once it has come as far as reached says, does
-// something to it.
+// upUntil runs pulumi up and, once reached returns true, does something to
+// it.
 func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process)) (string, error) {
 	t.Helper()
 	up := s.command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--non-interactive", "--color=never")
@@ -187,7 +187,7 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	defer tick.Stop()
 	for start := time.Now(); !reached(); <-tick.C {
 		if time.Since(start) > podDeadline {
-			t.Errorf("up has not come that far in %s:\n%s", podDeadline, out.String())
+			t.Errorf("up has not come that far within %s:\n%s", podDeadline, out.String())
 			break
 		}
 	}
@@ -196,12 +196,12 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	return out.String(), err
 }
 
-// children are the processes that one has started.
+// children are the processes that a process has started.
 func children(t *testing.T, parent int) []int {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("process %d is gone (%v)", parent, err)
+		t.Fatalf("process %d has exited (%v)", parent, err)
 	}
 	var pids []int
 	for _, file := range files {
@@ -217,7 +217,7 @@ func children(t *testing.T, parent int) []int {
 	return pids
 }
 
-// compiling reports whether a docker build is at the service's own compilation.
+// compiling reports whether a docker build compiles the service.
 func compiling() bool {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	return slices.ContainsFunc(files, func(file string) bool {
@@ -226,23 +226,23 @@ func compiling() bool {
 	})
 }
 
-// rollingOut reports whether there are more pods than when it was made.
+// rollingOut returns a function that reports whether there are more pods than now.
 func (s story) rollingOut(t *testing.T) func() bool {
 	t.Helper()
 	before := len(s.pods(t))
 	return func() bool { return len(s.pods(t)) > before }
 }
 
-// objects are the stack's, and whatever else there is in its namespace, with what
-// names them but not what differs from release to release.
+// objects are the names of all objects in the stack's namespace, except those that
+// change with every release.
 func (s story) objects(t *testing.T) string {
 	t.Helper()
 	const kinds = "deployments,services,horizontalpodautoscalers,poddisruptionbudgets,secrets,configmaps,jobs,networkpolicies,ingresses"
 	return s.kubectl(t, "get", kinds, "--output=name")
 }
 
-// loadFromTheNode asks the service fifty times a second, from outside any pod: what
-// runs in one hangs on the API server by its exec.
+// loadFromTheNode sends fifty requests a second from the node: kubectl exec, which
+// would run them in a pod, needs the API server.
 func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	t.Helper()
 	address := s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}")
@@ -252,7 +252,7 @@ func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	if err := load.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = load.Process.Kill() }) // an error means that it has ended
+	t.Cleanup(func() { _ = load.Process.Kill() }) // an error means that it has exited
 	return func() (outcome traffic) {
 		if err := load.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
@@ -267,14 +267,14 @@ func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	}
 }
 
-// ownRegistry is the sandbox's registry once more, for one test.
+// ownRegistry is a registry like the sandbox's, for one test.
 type ownRegistry struct {
 	address string
 	config  string
 	process *exec.Cmd
 }
 
-// newRegistry starts one that stores images in a folder.
+// newRegistry starts a registry that stores images in a folder.
 func newRegistry(t *testing.T, folder string) *ownRegistry {
 	t.Helper()
 	r := &ownRegistry{address: freeAddress(t, "127.0.0.1"), config: filepath.Join(t.TempDir(), "registry.yaml")}
@@ -327,7 +327,7 @@ func fullDisk(t *testing.T) string {
 	return folder
 }
 
-// freeAddress is one of a host that nothing listens on.
+// freeAddress is a host's address and a free port.
 func freeAddress(t *testing.T, host string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", host+":0")
@@ -338,8 +338,8 @@ func freeAddress(t *testing.T, host string) string {
 	return listener.Addr().String()
 }
 
-// slowRegistry is the way to the sandbox's registry on a slow line, of so many bytes
-// a second each way; it returns the host at the near end.
+// slowRegistry is a proxy of the sandbox's registry that passes on rate bytes a second
+// each way; it returns the proxy's host.
 func slowRegistry(t *testing.T, rate int) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -367,7 +367,7 @@ func slowRegistry(t *testing.T, rate int) string {
 	return listener.Addr().String()
 }
 
-// copySlowly passes on what there is, at most a twentieth of a second's bytes at a
+// copySlowly passes on what arrives, at most the bytes of a twentieth of a second at a
 // time.
 func copySlowly(to, from net.Conn, rate int) {
 	defer to.Close()

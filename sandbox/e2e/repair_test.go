@@ -8,14 +8,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestTheNextUpMendsWhatWasDone does to a fleet what happens to fleets, and runs
-// the one command that the README names. From then on there must at no time be
-// fewer ready pods than declared.
-func TestTheNextUpMendsWhatWasDone(t *testing.T) {
-	s := newStoryBesideOthers(t, "trouble")
+// TestTheNextUpRepairsManualChanges changes what a stack has deployed, or interrupts an
+// up, and runs the command that the documentation names. From then on there must never
+// be fewer ready pods than declared.
+func TestTheNextUpRepairsManualChanges(t *testing.T) {
+	s := newParallelStory(t, "manual")
 	s.deploy(t)
 	declared := s.declared(t)
-	for _, trouble := range []struct {
+	for _, change := range []struct {
 		name string
 		do   func(*testing.T)
 	}{
@@ -29,7 +29,7 @@ func TestTheNextUpMendsWhatWasDone(t *testing.T) {
 		{"the autoscaler deleted", func(t *testing.T) {
 			s.kubectl(t, "delete", "hpa", "user-service-hpa")
 		}},
-		{"an up interrupted in mid-rollout", func(t *testing.T) {
+		{"an up interrupted during the rollout", func(t *testing.T) {
 			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
 			_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
 				if err := up.Signal(os.Interrupt); err != nil {
@@ -37,19 +37,19 @@ func TestTheNextUpMendsWhatWasDone(t *testing.T) {
 				}
 			})
 			if err == nil {
-				t.Error("the interrupted up calls itself a success")
+				t.Error("the interrupted up succeeds")
 			}
 		}},
-		{"an up that failed half-way", func(t *testing.T) {
+		{"an up that failed in the middle", func(t *testing.T) {
 			s.set(t, map[string]string{"replicas": "5", "rolloutTimeout": "20", "memoryRequest": "1Ti", "memoryLimit": "1Ti"})
 			if out, err := s.tryUp(t); err == nil {
-				t.Errorf("up calls it a success:\n%s", out)
+				t.Errorf("up succeeds:\n%s", out)
 			}
 			s.set(t, map[string]string{"replicas": "3", "rolloutTimeout": "120", "memoryRequest": "64Mi", "memoryLimit": "128Mi"})
 		}},
 	} {
-		t.Run(trouble.name, func(t *testing.T) {
-			trouble.do(t)
+		t.Run(change.name, func(t *testing.T) {
+			change.do(t)
 			fewest := s.watchReady(t)
 			took := s.up(t, "--refresh")
 			s.settled(t, 3)
@@ -59,23 +59,23 @@ func TestTheNextUpMendsWhatWasDone(t *testing.T) {
 			if seen := fewest(); seen < 3 {
 				t.Errorf("only %d pods were ready at one time, want 3", seen)
 			} else {
-				t.Logf("mended in %.1f s, never fewer than %d ready", took.Seconds(), seen)
+				t.Logf("repaired in %.1f s, never fewer than %d ready", took.Seconds(), seen)
 			}
 			s.staysAsDeclared(t)
 		})
 	}
 }
 
-// declared are the numbers that the rows above change.
+// declared are the fields that the changes above affect.
 func (s story) declared(t *testing.T) string {
 	t.Helper()
 	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers", "--output",
 		"jsonpath={range .items[*]}{.spec.replicas} {.spec.minReplicas} {.spec.maxReplicas} {.spec.template.spec.containers[0].resources}; {end}")
 }
 
-// TestAStoppedFleetStartsAgain scales an autoscaled fleet to zero, from where no
-// autoscaler would start it.
-func TestAStoppedFleetStartsAgain(t *testing.T) {
+// TestAServiceScaledToZeroStartsAgain scales an autoscaled service to zero, which
+// switches its autoscaler off.
+func TestAServiceScaledToZeroStartsAgain(t *testing.T) {
 	t.Parallel()
 	take(t, metrics)
 	s := newStory(t, "stopped")
@@ -87,7 +87,7 @@ func TestAStoppedFleetStartsAgain(t *testing.T) {
 	}
 	const want = "the Deployment has been scaled to 0: start it again with `pulumi up --refresh`"
 	if out, err := s.tryUp(t); err == nil || !strings.Contains(out, want) {
-		t.Errorf("up does not say %q but (%v):\n%s", want, err, out)
+		t.Errorf("up does not fail with %q but (%v):\n%s", want, err, out)
 	}
 	took := s.up(t, "--refresh")
 	s.settled(t, 2)

@@ -1,0 +1,102 @@
+package rollout
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+)
+
+func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
+	t.Parallel()
+	orders := func(ready bool, waitingReason, waitingMessage string, ended *corev1.ContainerStateTerminated) corev1.PodStatus {
+		c := corev1.ContainerStatus{Name: "orders", Ready: ready, LastTerminationState: corev1.ContainerState{Terminated: ended}}
+		if waitingReason != "" {
+			c.State.Waiting = &corev1.ContainerStateWaiting{Reason: waitingReason, Message: waitingMessage}
+		}
+		injected := corev1.ContainerStatus{Name: "injected", Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+		return corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{injected, c}}
+	}
+	crashing := orders(false, "CrashLoopBackOff", "back-off 20s", &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 3, Message: "connecting\nno database\n"})
+	exited := orders(false, "", "", nil)
+	exited.ContainerStatuses[1].State.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed"}
+	unscheduled := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "Insufficient memory."}
+	for name, test := range map[string]struct {
+		revision string
+		status   corev1.PodStatus
+		want     string
+	}{
+		"crashing":                 {"2", crashing, "2 of its pods: CrashLoopBackOff: Error, exit code 3; the last log lines of one:\n    connecting\n    no database\n"},
+		"of the previous revision": {"1", crashing, ""},
+		"exited":                   {"2", exited, "2 of its pods: Completed, exit code 0\n"},
+		"ready again":              {"2", orders(true, "", "", &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}), "2 of its pods: OOMKilled, exit code 137\n"},
+		"without an image":         {"2", orders(false, "ImagePullBackOff", "x: not found", nil), "2 of its pods: ImagePullBackOff: x: not found\n"},
+		"being created":            {"2", orders(false, "ContainerCreating", "", nil), "2 of its pods: ContainerCreating: the latest\n"},
+		"without containers":       {"2", corev1.PodStatus{Phase: corev1.PodPending}, "2 of its pods: Pending: the latest\n"},
+		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable: Insufficient memory.\n"},
+		"never ready":              {"2", orders(false, "", "", nil), "2 of its pods: running and not ready: the latest; the last log lines of one:\n    fake logs\n"},
+		"ready":                    {"2", orders(true, "", "", nil), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			objects := []runtime.Object{newDeployment("orders", 2), newReplicaSet("1"), newReplicaSet("2"), newWarning("the latest", 2), newWarning("an older", 1)}
+			for _, pod := range []string{"a", "b"} {
+				labelled := &corev1.Pod{ObjectMeta: metadata(pod), Status: test.status}
+				labelled.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = "hash-" + test.revision
+				objects = append(objects, labelled)
+			}
+			r := newRollout(objects...)
+			checkExplanation(t, r, test.want)
+			for _, action := range r.Interface.(*fake.Clientset).Actions() {
+				if log, ok := action.(clienttesting.GenericActionImpl); ok && log.Value.(*corev1.PodLogOptions).Container != "orders" {
+					t.Errorf("the log is that of %+v", log.Value)
+				}
+			}
+		})
+	}
+}
+
+func TestADeploymentThatCannotCreatePodsIsReported(t *testing.T) {
+	t.Parallel()
+	d := newDeployment("orders", 2)
+	d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "exceeded quota"}}
+	checkExplanation(t, newRollout(d), "1 of its pods: FailedCreate: exceeded quota\n")
+	checkExplanation(t, newRollout(), "what its pods report is unknown: deployments.apps \"orders-deployment\" not found\n")
+}
+
+func TestSecretsAreRemovedFromWhatPodsReport(t *testing.T) {
+	t.Parallel()
+	r := newRollout()
+	r.args.SecretEnv = map[string]string{"TOKEN": "t0ken-1", "LONGER": "t0ken-1-more", "SHORT": "12", "EMPTY": ""}
+	r.args.RegistryLogin.Password = "open-sesame"
+	err := r.explain(t.Context(), errors.New("dial t0ken-1 and t0ken-1-more as open-sesame, on 12"))
+	if want := "dial [secret] and [secret] as [secret], on 12\n"; !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// checkExplanation compares what is between the last error and what to do.
+func checkExplanation(t *testing.T, r rollout, want string) {
+	t.Helper()
+	checkError(t, r.explain(t.Context(), errors.New("1 of 2 pods are available")),
+		"orders: the rollout did not finish within 25s (rolloutTimeout): 1 of 2 pods are available\n"+want+
+			"Fix this and run `pulumi up` again; for more: `kubectl --context here --namespace prod get pods`", false)
+}
+
+func newReplicaSet(revision string) *appsv1.ReplicaSet {
+	set := &appsv1.ReplicaSet{ObjectMeta: metadata("orders-deployment-" + revision)}
+	set.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = "hash-" + revision
+	set.Annotations = map[string]string{"deployment.kubernetes.io/revision": revision}
+	return set
+}
+
+func newWarning(message string, seconds int64) *corev1.Event {
+	return &corev1.Event{ObjectMeta: metadata(strings.Fields(message)[1]), Message: message, LastTimestamp: metav1.NewTime(time.Unix(seconds, 0))}
+}
