@@ -2,6 +2,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -69,7 +70,11 @@ func load(kubeconfig string) (*api.Config, error) {
 	if _, err := os.Stat(kubeconfig); err == nil {
 		return clientcmd.LoadFromFile(kubeconfig)
 	}
-	return clientcmd.Load([]byte(kubeconfig))
+	content, err := clientcmd.Load([]byte(kubeconfig))
+	if err != nil {
+		return nil, errors.New("kubernetes:kubeconfig is neither the path of a file that exists nor the content of a kubeconfig")
+	}
+	return content, nil
 }
 
 // contextHint says which contexts there are to choose from.

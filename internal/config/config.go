@@ -1,5 +1,5 @@
-// Package config reads and validates a stack's whole configuration. Nothing else in the
-// program reads configuration. Pulumi.yaml describes each key and holds its default.
+// Package config reads and validates a stack's configuration; nothing else reads any.
+// Pulumi.yaml describes each key and has its default.
 package config
 
 import (

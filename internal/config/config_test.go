@@ -3,15 +3,13 @@ package config_test
 import (
 	"errors"
 	"maps"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"user-service/internal/config"
-	"user-service/internal/program"
 	"user-service/internal/render"
 )
 
@@ -107,8 +105,8 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, errs, _ := run(t, test.keys, nil, "shop:registryPassword", "shop:secretEnv")
-			checkErrors(t, errs, test.want)
+			_, err := read(t, test.keys, "shop:registryPassword", "shop:secretEnv")
+			checkError(t, err, test.want)
 		})
 	}
 }
@@ -122,15 +120,15 @@ func TestValidValuesAreAccepted(t *testing.T) {
 		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "memoryLimit": "1G"},
 		{"kubernetes:kubeconfig": "x", "aws:region": "y"}, // of others
 	} {
-		_, errs, _ := run(t, valid, nil)
-		checkErrors(t, errs, "")
+		_, err := read(t, valid)
+		checkError(t, err, "")
 	}
 }
 
 func TestSecretsMustBeEncryptedAndNotElsewhere(t *testing.T) {
 	t.Parallel()
-	_, errs, _ := run(t, keys{"registryUsername": "robot", "registryPassword": "open-sesame", "secretEnv": `{"TOKEN":"open-sesame"}`, "env": `{"TOKEN":"open-sesame"}`}, nil, "shop:env")
-	checkErrors(t, errs, `
+	_, err := read(t, keys{"registryUsername": "robot", "registryPassword": "open-sesame", "secretEnv": `{"TOKEN":"open-sesame"}`, "env": `{"TOKEN":"open-sesame"}`}, "shop:env")
+	checkError(t, err, `
 		registryPassword is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --secret registryPassword|
 		env has an encrypted value, which would be plain text in the manifests: move it with |pulumi config rm --path env.<NAME>| and |pulumi config set --path --secret secretEnv.<NAME>|
 		secretEnv is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --secret --path secretEnv.<NAME>|
@@ -139,63 +137,26 @@ func TestSecretsMustBeEncryptedAndNotElsewhere(t *testing.T) {
 
 func TestVariablesAreAsTyped(t *testing.T) {
 	t.Parallel()
-	c, errs, _ := run(t, keys{"env": `{"TEXT":"a b","EMPTY":"","NUMBER":1234567890123456,"FLAG":true}`}, nil)
+	c, err := read(t, keys{"env": `{"TEXT":"a b","EMPTY":"","NUMBER":1234567890123456,"FLAG":true}`})
 	want := map[string]string{"TEXT": "a b", "EMPTY": "", "NUMBER": "1234567890123456", "FLAG": "true"}
 	if !maps.Equal(c.Service.Env, want) {
-		t.Errorf("env is %v (%v), want %v", c.Service.Env, errs, want)
+		t.Errorf("env is %v (%v), want %v", c.Service.Env, err, want)
 	}
 }
 
 func TestMaxReplicasIsReplicasUnlessItIsSet(t *testing.T) {
 	t.Parallel()
-	for maxReplicas, want := range map[string]int{"": 3, "3": 3, "9": 9} {
-		c, errs, _ := run(t, keys{"replicas": "3", "maxReplicas": maxReplicas}, nil)
-		if c.Service.MaxReplicas != want || c.Service.Autoscaled() != (want > 3) {
-			t.Errorf("replicas 3, maxReplicas %q: %d, autoscaled %t (%v)", maxReplicas, c.Service.MaxReplicas, c.Service.Autoscaled(), errs)
+	for maxReplicas, want := range map[string]int{"": 4, "4": 4, "9": 9} {
+		c, err := read(t, keys{"replicas": "4", "maxReplicas": maxReplicas})
+		if c.Service.MaxReplicas != want || c.Service.Autoscaled() != (want > 4) {
+			t.Errorf("replicas 4, maxReplicas %q: %d, autoscaled %t (%v)", maxReplicas, c.Service.MaxReplicas, c.Service.Autoscaled(), err)
 		}
 	}
 }
 
-func TestEachErrorIsShownOnceAndSetsTheStatus(t *testing.T) {
-	stderr := os.Stderr
-	defer func() { os.Stderr = stderr }()
-	for want, test := range map[string]struct {
-		keys     keys
-		deployed error
-		status   int
-	}{
-		"":                       {nil, nil, 0},
-		"a\nand its second line": {nil, errors.New("a\nand its second line"), 32},
-		"a;b":                    {nil, errors.Join(errors.New("a"), errors.New("b")), 32},
-		"replicas (0) is below 1: set it with `pulumi config set replicas 1`": {keys{"replicas": "0"}, errors.New("deployed"), 32},
-	} {
-		_, errs, err := run(t, test.keys, test.deployed)
-		printed, status := exitStatus(t, err)
-		if got := strings.Join(errs, ";"); got != want || status != test.status || printed != "" {
-			t.Errorf("status %d, logged %q, printed %q; want %d, %q", status, got, printed, test.status, want)
-		}
-	}
-	if printed, status := exitStatus(t, errors.New("missing stack name")); status != 32 || printed != "missing stack name\n" {
-		t.Errorf("status %d, printed %q for an error of Pulumi itself", status, printed)
-	}
-}
-
-// exitStatus returns what config.ExitStatus prints and returns.
-func exitStatus(t *testing.T, err error) (printed string, status int) {
-	t.Helper()
-	file, createErr := os.Create(filepath.Join(t.TempDir(), "stderr"))
-	os.Stderr = file
-	status = program.ExitStatus(err)
-	content, readErr := os.ReadFile(file.Name())
-	if err := errors.Join(createErr, readErr, file.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return string(content), status
-}
-
-// run runs a program whose deployment ends with an error, for a small stack with changes,
-// and returns what it has read and logged. An empty value is one that is set and empty.
-func run(t *testing.T, changes keys, deployed error, secrets ...string) (c config.Config, errs []string, err error) {
+// read reads the configuration of a small stack with changes. An empty value is one that
+// is set and empty.
+func read(t *testing.T, changes keys, secrets ...string) (c config.Config, err error) {
 	t.Helper()
 	s, err := render.ReadStack("../testdata", "fixed")
 	if err != nil {
@@ -207,24 +168,15 @@ func run(t *testing.T, changes keys, deployed error, secrets ...string) (c confi
 		}
 		s.Config[key] = value
 	}
-	program, withKeys := program.New(func(_ *pulumi.Context, read config.Config) error { c = read; return deployed })
-	err = pulumi.RunErr(
-		func(ctx *pulumi.Context) error { ctx.Log = log{ctx.Log, &errs}; return program(ctx) },
+	runErr := pulumi.RunErr(
+		func(ctx *pulumi.Context) error {
+			c, err = config.Read(ctx, slices.Sorted(maps.Keys(s.Config)))
+			return nil
+		},
 		pulumi.WithMocks(s.Project, "dev", struct{ pulumi.MockResourceMonitor }{}),
 		func(info *pulumi.RunInfo) { info.Config, info.ConfigSecretKeys = s.Config, secrets },
-		withKeys,
 	)
-	return c, errs, err
-}
-
-type log struct {
-	pulumi.Log
-	errors *[]string
-}
-
-func (l log) Error(message string, _ *pulumi.LogArgs) error {
-	*l.errors = append(*l.errors, message)
-	return nil
+	return c, errors.Join(err, runErr)
 }
 
 // orDefault is how an error ends that knows no value to set.
@@ -232,12 +184,12 @@ func orDefault(key string) string {
 	return ": change it, or go back to the default with |pulumi config rm " + key + "|"
 }
 
-// checkErrors compares errors with lines, which may be indented, and where | stands for a
-// backquote.
-func checkErrors(t *testing.T, errs []string, want string) {
+// checkError compares an error, "" for none, with lines that may be indented, and in which
+// | stands for a backquote.
+func checkError(t *testing.T, err error, want string) {
 	t.Helper()
-	want = strings.NewReplacer("\n\t\t\t", "\n", "\n\t\t", "\n", "|", "`").Replace(want)
-	if got := strings.Join(errs, "\n"); got != strings.TrimPrefix(want, "\n") {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	want = strings.TrimPrefix(strings.NewReplacer("\n\t\t\t", "\n", "\n\t\t", "\n", "|", "`").Replace(want), "\n")
+	if (err == nil) != (want == "") || err != nil && err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
 	}
 }

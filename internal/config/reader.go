@@ -154,8 +154,13 @@ func (r *reader) quantity(key, least string) resource.Quantity {
 }
 
 // checkKeys reports keys that are not read: misspelt ones, and those of another project,
-// such as this one before it was renamed.
+// such as this one before it was renamed. A provider has keys that are not the program's.
 func (r *reader) checkKeys(keys []string) {
+	provider := map[string]bool{}
+	for _, full := range keys {
+		name, key, _ := strings.Cut(full, ":")
+		provider[name] = provider[name] || name != "kubernetes" && !slices.Contains(r.keys, key)
+	}
 	for _, full := range keys {
 		project, key, _ := strings.Cut(full, ":")
 		known := slices.Contains(r.keys, key)
@@ -166,7 +171,7 @@ func (r *reader) checkKeys(keys []string) {
 				advice = fmt.Sprintf("did you mean %q? Remove this one", meant)
 			}
 			r.errorf("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, r.ctx.Stack(), advice, key)
-		case !ours && known:
+		case !ours && known && !provider[project]:
 			r.errorf("%s in Pulumi.%s.yaml is not read by project %s: set %s instead, and remove this one with `pulumi config rm %s`", full, r.ctx.Stack(), r.ctx.Project(), key, full)
 		}
 	}

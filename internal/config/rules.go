@@ -9,13 +9,12 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"user-service/internal/microservice"
 )
 
-// A rule returns what is wrong with a value, as the end of a sentence, and the value that
-// was probably meant. Both are empty for a valid value.
+// A rule returns what is wrong with a value, as the end of a sentence, and what was
+// probably meant. Both are empty for a valid value.
 type rule func(value string) (problem, meant string)
 
 // matches is the rule that a value matches a regular expression, all of it.
@@ -79,15 +78,12 @@ func baseImage(value string) (problem, meant string) {
 	return "", ""
 }
 
-// variableName is stricter than Kubernetes, as shells are.
+// variableName is as strict as shells are.
 func variableName(name string) (problem, meant string) {
 	if _, reserved := (microservice.Args{}).Environment()[name]; reserved {
 		return "is set by the program (PORT from the key port)", ""
 	}
-	if len(validation.IsCIdentifier(name)) > 0 {
-		return "is not the name of a variable (letters, digits and _, no digit first)", ""
-	}
-	return "", ""
+	return matches(`[A-Za-z_][A-Za-z0-9_]*`, "is not the name of a variable (letters, digits and _, no digit first)")(name)
 }
 
 func peer(value string) (p microservice.Peer, problem, meant string) {

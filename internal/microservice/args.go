@@ -29,8 +29,7 @@ type Args struct {
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
 	// RolloutTimeout is how long a new revision may take until all its pods are ready.
 	RolloutTimeout time.Duration
-	// ScaledToZero has the names of Deployments that somebody has scaled to zero pods,
-	// which switches their autoscalers off. They get Replicas pods again.
+	// ScaledToZero has Deployments that were scaled to zero, which switches autoscalers off.
 	ScaledToZero []string
 }
 

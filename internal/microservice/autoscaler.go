@@ -13,7 +13,7 @@ import (
 func (m *Microservice) newAutoscaler(ctx *pulumi.Context, image pulumi.Resource) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	name := AutoscalerName(m.Name)
 	return autoscalingv2.NewHorizontalPodAutoscaler(ctx, name, &autoscalingv2.HorizontalPodAutoscalerArgs{
-		Metadata: m.metadata(name, nil),
+		Metadata: m.metadata(name),
 		Spec: autoscalingv2.HorizontalPodAutoscalerSpecArgs{
 			ScaleTargetRef: autoscalingv2.CrossVersionObjectReferenceArgs{
 				ApiVersion: pulumi.String("apps/v1"), Kind: pulumi.String("Deployment"), Name: pulumi.String(DeploymentName(m.Name)),

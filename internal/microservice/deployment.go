@@ -13,18 +13,12 @@ import (
 // This stops a revision that crashes under its first requests.
 const minReadySeconds = 10
 
-// skipAwait has Pulumi not wait for an object's pods, because internal/rollout does and
-// reports more: pods that cannot be scheduled or never become ready, and why.
-const skipAwait = "pulumi.com/skipAwait"
-
 // newDeployment declares the pods; the autoscaler decides how many there are.
 //
 // The autoscaler owns spec.replicas, so the count declared here must agree with it or
 // stay out of its way:
 //   - The Deployment comes after the autoscaler: its bounds change first, and the count
 //     follows.
-//   - A fixed number overwrites what the autoscaler wrote (patchForce), which would
-//     otherwise be a field conflict.
 //   - With autoscaling, the minimum is written once, at creation, and again after
 //     somebody has scaled to zero. It cannot be left out: Kubernetes would take 1.
 func (m *Microservice) newDeployment(ctx *pulumi.Context, pods corev1.PodSpecArgs, autoscaler pulumi.Resource) (*appsv1.Deployment, error) {
@@ -34,7 +28,7 @@ func (m *Microservice) newDeployment(ctx *pulumi.Context, pods corev1.PodSpecArg
 		options = append(options, pulumi.IgnoreChanges([]string{"spec.replicas"}))
 	}
 	return appsv1.NewDeployment(ctx, name, &appsv1.DeploymentArgs{
-		Metadata: m.metadata(name, pulumi.StringMap{skipAwait: pulumi.String("true"), "pulumi.com/patchForce": pulumi.String("true")}),
+		Metadata: m.metadata(name),
 		Spec: appsv1.DeploymentSpecArgs{
 			Replicas: pulumi.Int(m.Args.Replicas),
 			Selector: m.selector(),

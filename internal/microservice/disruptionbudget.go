@@ -11,7 +11,7 @@ import (
 func (m *Microservice) newDisruptionBudget(ctx *pulumi.Context, deployment pulumi.Resource) error {
 	name := m.Name + "-pdb"
 	_, err := policyv1.NewPodDisruptionBudget(ctx, name, &policyv1.PodDisruptionBudgetArgs{
-		Metadata: m.metadata(name, nil),
+		Metadata: m.metadata(name),
 		Spec: policyv1.PodDisruptionBudgetSpecArgs{
 			Selector:                   m.selector(),
 			MaxUnavailable:             pulumi.String("25%"),

@@ -7,8 +7,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newImage builds the source on the machine's Docker engine and pushes the image. Its
-// RepoDigest changes if and only if the image's content does.
+// newImage builds and pushes the image, on the machine's Docker engine. Its RepoDigest
+// changes if and only if its content does.
 func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
 	build := m.Args.Build
 	args := &docker.ImageArgs{

@@ -58,8 +58,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"image": m.Image, "url": m.URL})
 }
 
-// child makes a resource part of the service, created after others and deleted before
-// them.
+// child makes a resource part of the service, created after others.
 func (m *Microservice) child(after ...pulumi.Resource) pulumi.ResourceOption {
 	return pulumi.Composite(pulumi.Parent(m), pulumi.DependsOn(after))
 }

@@ -8,11 +8,10 @@ import (
 // DeploymentName is the name of a service's Deployment on the cluster.
 func DeploymentName(service string) string { return service + "-deployment" }
 
-// AutoscalerName is the name of a service's HorizontalPodAutoscaler on the cluster.
+// AutoscalerName is the name of its HorizontalPodAutoscaler.
 func AutoscalerName(service string) string { return service + "-hpa" }
 
-// httpPort is the name by which probes, Service and NetworkPolicy refer to the
-// container's port.
+// httpPort is the container's port to probes, Service and NetworkPolicy.
 const httpPort = "http"
 
 // labels select the service's pods. A Deployment's selector cannot change later.
@@ -24,7 +23,14 @@ func (m *Microservice) selector() metav1.LabelSelectorArgs {
 	return metav1.LabelSelectorArgs{MatchLabels: m.labels()}
 }
 
-// metadata is that of an object with a name of its own. annotations may be nil.
-func (m *Microservice) metadata(name string, annotations pulumi.StringMap) metav1.ObjectMetaArgs {
-	return metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: m.Args.Namespace, Labels: m.labels(), Annotations: annotations}
+// metadata is that of an object, which Pulumi names if name is "". Pulumi overwrites what
+// others have changed in it (patchForce) and does not wait for its pods (skipAwait):
+// internal/rollout does, and reports pods that cannot be scheduled or do not become ready.
+func (m *Microservice) metadata(name string) metav1.ObjectMetaArgs {
+	annotations := map[string]string{"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true"}
+	metadata := metav1.ObjectMetaArgs{Namespace: m.Args.Namespace, Labels: m.labels(), Annotations: pulumi.ToStringMap(annotations)}
+	if name != "" {
+		metadata.Name = pulumi.String(name)
+	}
+	return metadata
 }

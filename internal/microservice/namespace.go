@@ -6,9 +6,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// NewNamespace declares a namespace, which several services may share, and returns its
-// name; "default" is in every cluster and is not declared. The provider adopts one that
-// exists. Deleting one deletes everything in it, so `pulumi destroy` keeps it.
+// NewNamespace declares a namespace, which services may share, and returns its name;
+// every cluster has "default". The provider adopts one that exists, and `pulumi destroy`
+// keeps it, because everything in it would go with it.
 func NewNamespace(ctx *pulumi.Context, name string) (pulumi.StringInput, error) {
 	if name == "default" {
 		return pulumi.String(name), nil

@@ -21,7 +21,7 @@ func (m *Microservice) newNetworkPolicy(ctx *pulumi.Context) error {
 	}
 	name := m.Name + "-policy"
 	_, err := networkingv1.NewNetworkPolicy(ctx, name, &networkingv1.NetworkPolicyArgs{
-		Metadata: m.metadata(name, nil),
+		Metadata: m.metadata(name),
 		Spec: networkingv1.NetworkPolicySpecArgs{
 			PodSelector: m.selector(),
 			PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),

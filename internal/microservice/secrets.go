@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -17,7 +16,7 @@ func (m *Microservice) newSecretEnv(ctx *pulumi.Context) (*corev1.Secret, error)
 		return nil, nil
 	}
 	return corev1.NewSecret(ctx, m.Name+"-env", &corev1.SecretArgs{
-		Metadata:   metav1.ObjectMetaArgs{Namespace: m.Args.Namespace, Labels: m.labels()},
+		Metadata:   m.metadata(""),
 		Immutable:  pulumi.Bool(true),
 		StringData: pulumi.ToSecret(pulumi.ToStringMap(m.Args.SecretEnv)).(pulumi.StringMapOutput),
 	}, m.child())
@@ -38,7 +37,7 @@ func (m *Microservice) newPullSecret(ctx *pulumi.Context) (*corev1.Secret, error
 	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, auth)
 	name := m.Name + "-registry"
 	return corev1.NewSecret(ctx, name, &corev1.SecretArgs{
-		Metadata:   m.metadata(name, nil),
+		Metadata:   m.metadata(name),
 		Type:       pulumi.String("kubernetes.io/dockerconfigjson"),
 		StringData: pulumi.ToSecret(pulumi.StringMap{".dockerconfigjson": pulumi.String(config)}).(pulumi.StringMapOutput),
 	}, m.child())

@@ -6,10 +6,10 @@ import (
 )
 
 // newService gives the pods one DNS name and one address inside the cluster. It comes
-// after the Deployment, so that an earlier failure leaves no Service without pods.
+// last, so that an earlier failure leaves no Service without pods.
 func (m *Microservice) newService(ctx *pulumi.Context, deployment pulumi.Resource) (*corev1.Service, error) {
 	return corev1.NewService(ctx, m.Name, &corev1.ServiceArgs{
-		Metadata: m.metadata(m.Name, pulumi.StringMap{skipAwait: pulumi.String("true")}),
+		Metadata: m.metadata(m.Name),
 		Spec: corev1.ServiceSpecArgs{
 			Type:     corev1.ServiceSpecTypeClusterIP,
 			Selector: m.labels(),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -66,8 +67,9 @@ func pulumiManager(object *unstructured.Unstructured, otherwise string) string {
 	return otherwise
 }
 
-// onlyUpCanTell is true if the namespace does not exist yet, or if the user may not
-// write such objects: one for previews need not.
+// onlyUpCanTell is true if the namespace does not exist yet or is being deleted, or if the
+// user may not write such objects: one for previews need not.
 func onlyUpCanTell(err error) bool {
-	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot patch resource")
+	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) ||
+		apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot patch resource")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"user-service/internal/cluster"
@@ -26,6 +27,9 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	// changes. Every user may read the version.
 	if _, err := cluster.Discovery().ServerVersion(); err != nil {
 		return nil, fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: run %s", c.Context, err, cluster.Kubectl("version"))
+	}
+	if err := waitForDeletions(ctx, *c, cluster); err != nil {
+		return nil, err
 	}
 	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
 		return nil, err
@@ -54,15 +58,20 @@ func checkObjects(ctx *pulumi.Context, c config.Config, cluster *cluster.Cluster
 
 // scaledToZero returns the names of Deployments in the stack's namespace that somebody
 // has scaled to zero pods.
-func scaledToZero(ctx context.Context, cluster *cluster.Cluster) (names []string, err error) {
-	deployments, err := cluster.AppsV1().Deployments(cluster.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the Deployments of namespace %s: %w", cluster.Namespace, err)
-	}
-	for _, d := range deployments.Items {
+func scaledToZero(ctx context.Context, cl *cluster.Cluster) (names []string, err error) {
+	deployments, err := listDeployments(ctx, cl)
+	for _, d := range deployments {
 		if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
 			names = append(names, d.Name)
 		}
 	}
-	return names, nil
+	return names, err
+}
+
+func listDeployments(ctx context.Context, cl *cluster.Cluster) ([]appsv1.Deployment, error) {
+	list, err := cl.AppsV1().Deployments(cl.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the Deployments of namespace %s: %w", cl.Namespace, err)
+	}
+	return list.Items, nil
 }

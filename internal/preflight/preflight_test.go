@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -53,6 +54,33 @@ func TestAnUpFindsWhatHasBeenScaledToZero(t *testing.T) {
 	c, _, err := check(t, s, false, nil)
 	if err != nil || !slices.Equal(c.Service.ScaledToZero, []string{"a"}) || len(s.applied) > 0 {
 		t.Errorf("scaled to zero are %q, applied was %q (%v)", c.Service.ScaledToZero, s.applied, err)
+	}
+}
+
+func TestAnUpWaitsForWhatIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	const metadata = `"metadata": {"name": "orders", "deletionTimestamp": "2026-01-01T00:00:00Z"}`
+	const namespace, deployments = `{"kind": "Namespace", "apiVersion": "v1", ` + metadata + `}`, `{"kind": "DeploymentList", "apiVersion": "apps/v1", "items": [{` + metadata + `}]}`
+	const still = "%[1]s is still being deleted after 1s (rolloutTimeout): run |kubectl --context here get %[1]s --namespace default --output yaml| to see what it waits for"
+	for name, test := range map[string]struct {
+		request, answer string
+		once, preview   bool
+		want, infos     string
+	}{
+		"a namespace":             {"GET default", namespace, false, false, fmt.Sprintf(still, "namespace default"), ""},
+		"a Deployment":            {"GET deployments", deployments, false, false, fmt.Sprintf(still, "Deployment orders"), ""},
+		"one that goes":           {"GET deployments", deployments, true, false, "", ""},
+		"one that a preview sees": {"GET deployments", deployments, false, true, "", "Deployment orders is being deleted: |pulumi up| waits until it is gone\n"},
+		"a namespace of others":   {"GET default", failure(403, "Forbidden", "no"), false, false, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, infos, err := check(t, &apiServer{answers: map[string]string{test.request: test.answer}, once: test.once}, test.preview, nil)
+			checkError(t, err, test.want)
+			if want := strings.ReplaceAll(test.infos, "|", "`"); infos != want {
+				t.Errorf("logged %q, want %q", infos, want)
+			}
+		})
 	}
 }
 
@@ -121,6 +149,7 @@ func check(t *testing.T, server *apiServer, preview bool, changes map[string]str
 	s.Config["kubernetes:kubeconfig"] = fmt.Sprintf("clusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u}]\ncontexts: [{name: here, context: {cluster: c, user: u}}]", url)
 	program, withKeys := program.New(func(ctx *pulumi.Context, read config.Config) error {
 		ctx.Log, c = infoLog{ctx.Log, &infos}, read
+		c.Service.RolloutTimeout = time.Second
 		_, err = preflight.Check(ctx, &c)
 		return nil
 	})
@@ -144,6 +173,7 @@ func (l infoLog) Info(message string, _ *pulumi.LogArgs) error {
 // objects and accepts all.
 type apiServer struct {
 	answers map[string]string
+	once    bool // gives each answer to one request
 	applied []string
 	bodies  string
 }
@@ -151,6 +181,9 @@ type apiServer struct {
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, query := path.Base(r.URL.Path), r.URL.Query()
 	answer, code := s.answers[r.Method+" "+name], http.StatusOK
+	if s.once {
+		delete(s.answers, r.Method+" "+name)
+	}
 	if answer == "" {
 		answer = `{"kind": "DeploymentList", "apiVersion": "apps/v1"}` // to the requests that need no other
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,10 +22,13 @@ func checkRegistryLogin(ctx context.Context, repository string, login microservi
 	if login.Username == "" {
 		return nil
 	}
-	repo, err := name.NewRepository(repository)
+	// NewRepository would take the host localhost for a user of Docker Hub.
+	host, path, _ := strings.Cut(repository, "/")
+	registry, err := name.NewRegistry(host)
 	if err != nil {
 		return fmt.Errorf("image (%q): %w", repository, err)
 	}
+	repo := registry.Repo(path)
 	ctx, cancel := context.WithTimeout(ctx, cluster.RequestTimeout)
 	defer cancel()
 	err = remote.CheckPushPermission(repo.Tag("latest"), keychain{login}, withContext{ctx})

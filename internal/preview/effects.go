@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,7 +36,7 @@ func effects(before string, objects []*unstructured.Unstructured) (lines []strin
 			lines = append(lines, "restarts: all pods of "+name)
 		}
 	}
-	for name := range old {
+	for _, name := range slices.Sorted(maps.Keys(old)) {
 		lines = append(lines, "deletes: "+name)
 	}
 	return lines, nil
@@ -86,7 +88,7 @@ func sizes(objects []*unstructured.Unstructured) string {
 }
 
 // buildSetting finds a changed line of a setting that goes into images.
-var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+\S*\b(version|goImage|platform):`)
+var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+\S*\b(image|version|goImage|platform):`)
 
 // builds says which images may change: those whose source or build settings do.
 func (p preview) builds(stack string, rendered *render.Rendered) (lines []string) {

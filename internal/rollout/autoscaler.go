@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"user-service/internal/cluster"
 	"user-service/internal/microservice"
 )
 
@@ -25,7 +26,7 @@ var podMetrics = schema.GroupVersionResource{Group: "metrics.k8s.io", Version: "
 // waitForMetrics waits until the autoscaler reads the pods' CPU. Kubernetes and Pulumi
 // call it healthy as soon as it is stored, with or without metrics.
 func (r rollout) waitForMetrics(ctx context.Context) error {
-	if err := poll(ctx, metricsTimeout, r.checkMetrics, r.checkAutoscaler); err != nil {
+	if err := cluster.Poll(ctx, metricsTimeout, r.checkMetrics, r.checkAutoscaler); err != nil {
 		return fmt.Errorf("%s: the pods are ready, but the autoscaler cannot read their CPU, so that their number does not change: %w, or use a fixed number of replicas: `pulumi config rm maxReplicas`", r.name, err)
 	}
 	return nil
@@ -39,8 +40,8 @@ func (r rollout) checkMetrics(ctx context.Context) error {
 	case apierrors.IsForbidden(err):
 		return nil // this user may not read them; the autoscaler's status tells
 	case apierrors.IsNotFound(err):
-		return permanentError{fmt.Errorf("the cluster has no metrics API: install metrics-server with %s",
-			r.Kubectl("apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml"))}
+		return cluster.Permanent(fmt.Errorf("the cluster has no metrics API: install metrics-server with %s",
+			r.Kubectl("apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml")))
 	case err != nil:
 		return fmt.Errorf("metrics-server does not answer (%w): run %s", err, r.Kubectl("describe apiservice v1beta1.metrics.k8s.io"))
 	case len(metrics.Items) == 0:

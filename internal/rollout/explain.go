@@ -12,12 +12,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"user-service/internal/cluster"
 )
 
 // explain adds to a rollout's last error what its pods report, one line for each kind of
 // problem.
 func (r rollout) explain(ctx context.Context, last error) error {
-	if errors.As(last, &permanentError{}) {
+	if cluster.IsPermanent(last) {
 		return fmt.Errorf("%s: %w", r.name, last)
 	}
 	lines := []string{fmt.Sprintf("%s: the rollout did not finish within %v (rolloutTimeout): %v", r.name, r.args.RolloutTimeout, last)}

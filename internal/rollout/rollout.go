@@ -6,13 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/internals"
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"user-service/internal/cluster"
 	"user-service/internal/microservice"
@@ -28,13 +27,13 @@ type rollout struct {
 // Wait waits until every service has all its pods, of the new revision and ready, and an
 // autoscaler that reads their CPU. The error joins those of all services. A preview has
 // nothing to wait for.
-func Wait(ctx *pulumi.Context, cluster *cluster.Cluster, services []*microservice.Microservice) error {
+func Wait(ctx *pulumi.Context, cl *cluster.Cluster, services []*microservice.Microservice) error {
 	if ctx.DryRun() {
 		return nil
 	}
 	results := make(chan error)
 	for _, service := range services {
-		go func() { results <- waitFor(ctx, cluster, service) }()
+		go func() { results <- waitFor(ctx, cl, service) }()
 	}
 	var errs error
 	for range services {
@@ -45,12 +44,12 @@ func Wait(ctx *pulumi.Context, cluster *cluster.Cluster, services []*microservic
 
 // waitFor waits for one service, unless its declaration failed, which Pulumi reports, or
 // it is no target of this up.
-func waitFor(ctx *pulumi.Context, cluster *cluster.Cluster, service *microservice.Microservice) error {
+func waitFor(ctx *pulumi.Context, cl *cluster.Cluster, service *microservice.Microservice) error {
 	id, err := internals.UnsafeAwaitOutput(ctx.Context(), service.Last.ID())
 	if err != nil || !id.Known || id.Value == pulumi.ID("") {
 		return nil
 	}
-	r := rollout{cluster, service.Name, service.Args}
+	r := rollout{cl, service.Name, service.Args}
 	var shown string
 	show := func(progress string) {
 		if progress != shown {
@@ -58,7 +57,7 @@ func waitFor(ctx *pulumi.Context, cluster *cluster.Cluster, service *microservic
 		}
 		shown = progress
 	}
-	err = poll(ctx.Context(), r.args.RolloutTimeout, func(ctx context.Context) error {
+	err = cluster.Poll(ctx.Context(), r.args.RolloutTimeout, func(ctx context.Context) error {
 		err := r.checkDeployment(ctx)
 		if err != nil {
 			show(err.Error())
@@ -79,13 +78,16 @@ func waitFor(ctx *pulumi.Context, cluster *cluster.Cluster, service *microservic
 // a raised one takes effect when the autoscaler runs next, every 15 s.
 func (r rollout) checkDeployment(ctx context.Context) error {
 	d, err := r.deployment(ctx)
+	if apierrors.IsNotFound(err) {
+		return cluster.Permanent(fmt.Errorf("%w: it was deleted meanwhile: run `pulumi up` again, which creates it", err))
+	}
 	if err != nil {
 		return err
 	}
 	updated, available, want := d.Status.UpdatedReplicas, d.Status.AvailableReplicas, max(*d.Spec.Replicas, int32(r.args.Replicas))
 	switch {
 	case *d.Spec.Replicas == 0:
-		return permanentError{errors.New("the Deployment has been scaled to 0: start it again with `pulumi up --refresh`")}
+		return cluster.Permanent(errors.New("the Deployment was scaled to 0 meanwhile: run `pulumi up` again, which starts it"))
 	case d.Status.ObservedGeneration < d.Generation:
 		return errors.New("the Deployment's controller has not processed it yet")
 	case updated < want:
@@ -105,32 +107,4 @@ func (r rollout) deployment(ctx context.Context) (*appsv1.Deployment, error) {
 // selector selects the service's pods and ReplicaSets.
 func (r rollout) selector() metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: "app=" + r.name}
-}
-
-// permanentError is one that does not go away by waiting.
-type permanentError struct{ error }
-
-// poll runs checks every second until none fails. It returns the last error of a check.
-func poll(ctx context.Context, timeout time.Duration, checks ...func(context.Context) error) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, time.Second, timeout, true, func(ctx context.Context) (bool, error) {
-		for _, check := range checks {
-			err := check(ctx)
-			if err == nil {
-				continue
-			}
-			if ctx.Err() == nil {
-				last = err
-			}
-			if errors.As(err, &permanentError{}) {
-				return false, err
-			}
-			return false, nil
-		}
-		return true, nil
-	})
-	if err != nil && last != nil {
-		return last
-	}
-	return err
 }

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ import (
 	"user-service/internal/microservice"
 )
 
-const scaledToZero = "the Deployment has been scaled to 0: start it again with `pulumi up --refresh`"
+const scaledToZero = "the Deployment was scaled to 0 meanwhile: run `pulumi up` again, which starts it"
 
 func TestARolloutIsCompleteWhenAllPodsAreNewAndAvailable(t *testing.T) {
 	t.Parallel()
@@ -43,6 +42,11 @@ func TestARolloutIsCompleteWhenAllPodsAreNewAndAvailable(t *testing.T) {
 			checkError(t, newRollout(d).checkDeployment(t.Context()), test.want, test.want == scaledToZero)
 		})
 	}
+}
+
+func TestADeploymentThatIsDeletedMeanwhileIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	checkError(t, newRollout().checkDeployment(t.Context()), "deployments.apps \"orders-deployment\" not found: it was deleted meanwhile: run `pulumi up` again, which creates it", true)
 }
 
 func TestWaitingJoinsTheErrorsOfTheServicesThatAreDeclared(t *testing.T) {
@@ -73,12 +77,6 @@ func TestWaitingJoinsTheErrorsOfTheServicesThatAreDeclared(t *testing.T) {
 			checkError(t, err, test.want, test.want != "")
 		})
 	}
-}
-
-func TestPollingEndsAtOnceWithAPermanentErrorElseWithTheLastOne(t *testing.T) {
-	t.Parallel()
-	checkError(t, poll(t.Context(), time.Hour, func(context.Context) error { return permanentError{errors.New("gone")} }), "gone", true)
-	checkError(t, poll(t.Context(), time.Millisecond, func(context.Context) error { return errors.New("not yet") }), "not yet", false)
 }
 
 // newRollout is that of a service of 2 to 10 pods on a cluster with these objects.
@@ -121,7 +119,7 @@ func checkError(t *testing.T, err error, want string, permanent bool) {
 	if (err == nil) != (want == "") || err != nil && err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	if errors.As(err, &permanentError{}) != permanent {
+	if cluster.IsPermanent(err) != permanent {
 		t.Errorf("permanent: %t, want %t", !permanent, permanent)
 	}
 }

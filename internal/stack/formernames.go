@@ -9,7 +9,7 @@ import (
 // formerNames has Pulumi recognize what a program before the component has deployed,
 // which was always called user-service, so that nothing is replaced. It can go when no
 // such stack is left.
-func formerNames(service string) pulumi.ResourceOption {
+func formerNames() pulumi.ResourceOption {
 	former := map[string]string{
 		"user-service-image":      "image",
 		"user-service-policy":     "network-policy",
@@ -23,7 +23,7 @@ func formerNames(service string) pulumi.ResourceOption {
 	return pulumi.Transformations([]pulumi.ResourceTransformation{
 		func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
 			name, known := former[args.Name]
-			if _, isComponent := args.Resource.(*microservice.Microservice); !known || isComponent || service != "user-service" {
+			if _, isComponent := args.Resource.(*microservice.Microservice); !known || isComponent {
 				return nil
 			}
 			alias := pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(name), NoParent: pulumi.Bool(true)}})

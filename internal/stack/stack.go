@@ -16,7 +16,7 @@ func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice
 		return nil, err
 	}
 	c.Service.Namespace = namespace
-	service, err := microservice.New(ctx, c.Name, c.Service, formerNames(c.Name))
+	service, err := microservice.New(ctx, c.Name, c.Service, formerNames())
 	if err != nil {
 		return nil, err
 	}

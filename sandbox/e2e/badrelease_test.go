@@ -64,7 +64,7 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 		},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
-			newParallelStory(t, fmt.Sprintf("bad-%d", i)).releaseFails(t, bad)
+			newParallelStory(t, fmt.Sprintf("bad-%d", i), kubelet).releaseFails(t, bad)
 		})
 	}
 }
@@ -113,6 +113,10 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
 	}
 	t.Logf("%d of %d requests failed meanwhile", load.Failed, load.Requests)
+	declared := s.kubectl(t, "get", "deployment", "user-service-deployment", "--output=jsonpath={.spec.template.spec.containers[0].image}")
+	if image := s.image(t); image != declared && !strings.HasPrefix(bad.file, "internal/") {
+		t.Errorf("the output image is %s, declared is %s", image, declared)
+	}
 
 	if bad.file != "" {
 		s.edit(t, bad.file, bad.bad, bad.good)

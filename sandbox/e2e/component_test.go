@@ -119,8 +119,11 @@ func TestOtherServicesLoseNoRequest(t *testing.T) {
 			s.sh(t, "rm -r app")
 			s.run(t, "cp", "-a", fixture(t, service), "app")
 			s.run(t, "cp", fixture(t, "Dockerfile"), "app")
-			s.set(t, settings)
 			s.set(t, map[string]string{"name": service})
+			if service == "plain" {
+				s.firstUpFails(t)
+			}
+			s.set(t, settings)
 			s.up(t)
 			s.settled(t, 3)
 			stop := s.loadFromTheNode(t)
@@ -134,6 +137,23 @@ func TestOtherServicesLoseNoRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// firstUpFails deploys a service that does not have the default health paths. The error
+// names the probe, and the stack has its outputs all the same.
+func (s story) firstUpFails(t *testing.T) {
+	t.Helper()
+	s.set(t, map[string]string{"rolloutTimeout": "20"})
+	out, err := s.tryUp(t)
+	for _, want := range []string{"the rollout did not finish within 20s (rolloutTimeout)", "Startup probe failed: HTTP probe failed with statuscode: 404"} {
+		if err == nil || !strings.Contains(out, want) {
+			t.Errorf("up does not end in %q but (%v) in:\n%s", want, err, out)
+		}
+	}
+	if url := s.pulumi(t, "stack", "output", "--stack=dev", "url"); !strings.Contains(url, "http://plain."+s.Namespace+".svc") {
+		t.Errorf("after a failed up, the output url is %q", url)
+	}
+	s.set(t, map[string]string{"rolloutTimeout": "120"})
 }
 
 // TestTheProjectIsATemplate creates a project from it with pulumi new, and deploys that.

@@ -49,7 +49,7 @@ func TestFailuresAroundARelease(t *testing.T) {
 				bringUp(t)
 				s.set(t, map[string]string{"rolloutTimeout": "120"})
 			},
-			next: [][]string{{"up", "--refresh"}},
+			next: [][]string{{"up"}},
 		},
 	} {
 		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })
@@ -101,7 +101,7 @@ func TestFailuresOfARelease(t *testing.T) {
 			},
 			want: []string{"the stack is currently locked", "pulumi cancel"},
 			fix:  func(*testing.T) {},
-			next: [][]string{{"cancel"}, {"up", "--refresh"}},
+			next: [][]string{{"cancel"}, {"up"}},
 		},
 	} {
 		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })

@@ -9,26 +9,41 @@ import (
 )
 
 // TestTheNextUpRepairsManualChanges changes what a stack has deployed, or interrupts an
-// up, and runs the command that the documentation names. From then on there must never
-// be fewer ready pods than declared.
+// up. The next preview reports what is to be done, and the next plain up does it; from
+// then on there must never be fewer ready pods than declared, unless they were deleted.
 func TestTheNextUpRepairsManualChanges(t *testing.T) {
 	s := newParallelStory(t, "manual")
 	s.deploy(t)
 	declared := s.declared(t)
+	patch := func(kind, name, patch string) func(*testing.T) {
+		return func(t *testing.T) {
+			s.kubectl(t, "patch", kind, name, "--field-manager=k9s", "--type=merge", "--patch="+patch)
+		}
+	}
+	remove := func(kind, name string) func(*testing.T) {
+		return func(t *testing.T) { s.kubectl(t, "delete", kind, name) }
+	}
 	for _, change := range []struct {
 		name string
 		do   func(*testing.T)
+		gone bool // with all pods
 	}{
 		{"scaled up by hand", func(t *testing.T) {
 			s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=6")
-		}},
-		{"edited by hand", func(t *testing.T) {
+		}, false},
+		{"the Deployment edited", func(t *testing.T) {
 			s.kubectl(t, "set", "resources", "deployment/user-service-deployment", "--limits=memory=200Mi")
 			s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
-		}},
-		{"the autoscaler deleted", func(t *testing.T) {
-			s.kubectl(t, "delete", "hpa", "user-service-hpa")
-		}},
+		}, false},
+		{"the autoscaler edited", patch("hpa", "user-service-hpa", `{"spec": {"maxReplicas": 7}}`), false},
+		{"the Service edited", patch("service", "user-service", `{"spec": {"selector": {"app": "other"}}}`), false},
+		{"the budget edited", patch("pdb", "user-service-pdb", `{"spec": {"maxUnavailable": "100%"}}`), false},
+		{"the network policy edited", patch("networkpolicy", "user-service-policy", `{"spec": {"ingress": []}}`), false},
+		{"the autoscaler deleted", remove("hpa", "user-service-hpa"), false},
+		{"the Service deleted", remove("service", "user-service"), false},
+		{"the network policy deleted", remove("networkpolicy", "user-service-policy"), false},
+		{"the Deployment deleted", remove("deployment", "user-service-deployment"), true},
+		{"the namespace deleted", remove("namespace", s.Namespace), true},
 		{"an up interrupted during the rollout", func(t *testing.T) {
 			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
 			_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
@@ -39,22 +54,30 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 			if err == nil {
 				t.Error("the interrupted up succeeds")
 			}
-		}},
+		}, false},
 		{"an up that failed in the middle", func(t *testing.T) {
 			s.set(t, map[string]string{"replicas": "5", "rolloutTimeout": "20", "memoryRequest": "1Ti", "memoryLimit": "1Ti"})
 			if out, err := s.tryUp(t); err == nil {
 				t.Errorf("up succeeds:\n%s", out)
 			}
 			s.set(t, map[string]string{"replicas": "3", "rolloutTimeout": "120", "memoryRequest": "64Mi", "memoryLimit": "128Mi"})
-		}},
+		}, false},
 	} {
 		t.Run(change.name, func(t *testing.T) {
 			change.do(t)
-			fewest := s.watchReady(t)
-			took := s.up(t, "--refresh")
+			_, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes")
+			// After an interrupted up, all that is left to do is to wait.
+			if err == nil && !strings.Contains(change.name, "interrupted") {
+				t.Error("the preview reports no changes")
+			}
+			fewest := func() int { return 3 }
+			if !change.gone {
+				fewest = s.watchReady(t)
+			}
+			took := s.up(t)
 			s.settled(t, 3)
 			if now := s.declared(t); now != declared {
-				t.Errorf("the objects are %s, declared are %s", now, declared)
+				t.Errorf("the objects are\n%s\ndeclared are\n%s", now, declared)
 			}
 			if seen := fewest(); seen < 3 {
 				t.Errorf("only %d pods were ready at one time, want 3", seen)
@@ -66,11 +89,30 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 	}
 }
 
+// TestDestroyAndUpAtOnce deploys again while what was deployed is still being deleted.
+func TestDestroyAndUpAtOnce(t *testing.T) {
+	s := newParallelStory(t, "again")
+	s.deploy(t)
+	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
+	t.Logf("up after destroy: %.1f s", s.up(t).Seconds())
+	s.settled(t, 3)
+
+	// Deleted by others, in the background: up either waits or reports it, and the next
+	// one is done.
+	s.kubectl(t, "delete", "namespace", s.Namespace, "--wait=false")
+	if out, err := s.tryUp(t); err != nil && !strings.Contains(out, "run `pulumi up` again") {
+		t.Errorf("up does not report what to do but:\n%s", out)
+	}
+	s.up(t)
+	s.settled(t, 3)
+	s.staysAsDeclared(t)
+}
+
 // declared are the fields that the changes above affect.
 func (s story) declared(t *testing.T) string {
 	t.Helper()
-	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers", "--output",
-		"jsonpath={range .items[*]}{.spec.replicas} {.spec.minReplicas} {.spec.maxReplicas} {.spec.template.spec.containers[0].resources}; {end}")
+	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers,services,poddisruptionbudgets,networkpolicies", "--output",
+		"jsonpath={range .items[*]}{.kind} {.spec.replicas} {.spec.minReplicas} {.spec.maxReplicas} {.spec.selector} {.spec.maxUnavailable} {.spec.ingress} {.spec.template.spec.containers[0].resources}; {end}")
 }
 
 // TestAServiceScaledToZeroStartsAgain scales an autoscaled service to zero, which
@@ -85,11 +127,7 @@ func TestAServiceScaledToZeroStartsAgain(t *testing.T) {
 	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool { return len(pods) == 0 }); err != nil {
 		t.Fatal(err)
 	}
-	const want = "the Deployment has been scaled to 0: start it again with `pulumi up --refresh`"
-	if out, err := s.tryUp(t); err == nil || !strings.Contains(out, want) {
-		t.Errorf("up does not fail with %q but (%v):\n%s", want, err, out)
-	}
-	took := s.up(t, "--refresh")
+	took := s.up(t)
 	s.settled(t, 2)
 	t.Logf("started in %.1f s", took.Seconds())
 	s.staysAsDeclared(t)

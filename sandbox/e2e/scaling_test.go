@@ -248,7 +248,7 @@ func (s story) waitForPodMetrics(t *testing.T, good func(pods int) bool) {
 // more CPU time because there are more pods.
 func TestAHundredPods(t *testing.T) {
 	t.Parallel()
-	take(t, busy)
+	take(t, busy, kubelet)
 	s := newStory(t, "hundred")
 	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
 	s.deploy(t)

@@ -102,6 +102,9 @@ var (
 	// waiting is for tests that mostly wait.
 	waiting = &turn{3}
 
+	// kubelet is a kubelet that starts pods in time: a hundred at once make others wait.
+	kubelet = &turn{1}
+
 	turns = sync.NewCond(new(sync.Mutex))
 )
 
@@ -133,10 +136,10 @@ func change(needs []*turn, by int) {
 
 // newParallelStory makes one for a test that mostly waits: its pods request little CPU,
 // so that those of other tests fit on the node.
-func newParallelStory(t *testing.T, namespace string) story {
+func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 	t.Helper()
 	t.Parallel()
-	take(t, waiting)
+	take(t, append(needs, waiting)...)
 	s := newStory(t, namespace)
 	s.set(t, map[string]string{"cpuRequest": "10m"})
 	return s
@@ -222,10 +225,10 @@ func (s story) compiledByPulumi(t testing.TB) {
 	s.sh(t, "sed -i 's/binary: /buildTarget: /' Pulumi.yaml")
 }
 
-// staysAsDeclared checks that a preview after a refresh has no changes.
+// staysAsDeclared checks that a preview has no changes.
 func (s story) staysAsDeclared(t testing.TB) {
 	t.Helper()
-	if _, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--refresh", "--expect-no-changes"); err != nil {
+	if _, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes"); err != nil {
 		t.Error(err)
 	}
 }

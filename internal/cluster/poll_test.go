@@ -1,0 +1,26 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"user-service/internal/cluster"
+)
+
+func TestPollingEndsAtOnceWithAPermanentErrorElseWithTheLastOne(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		timeout time.Duration
+		err     error
+	}{
+		"permanent": {time.Hour, cluster.Permanent(errors.New("gone"))},
+		"not yet":   {time.Millisecond, errors.New("not yet")},
+		"none":      {time.Hour, nil},
+	} {
+		if err := cluster.Poll(t.Context(), test.timeout, func(context.Context) error { return test.err }); !errors.Is(err, test.err) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+}
