@@ -22,6 +22,7 @@ type Config struct {
 	Context   string // of the kubeconfig
 	// Kubeconfig is a path or the content of one. Empty, KUBECONFIG or ~/.kube/config applies.
 	Kubeconfig string
+	Adopt      bool              // whether to take over objects that belong to others
 	Service    microservice.Args // but for its Namespace, which is declared
 }
 
@@ -35,7 +36,9 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 		Namespace:  r.text("namespace", namespace),
 		Context:    config.Get(ctx, "kubernetes:context"),
 		Kubeconfig: config.Get(ctx, "kubernetes:kubeconfig"),
+		Adopt:      r.text("adopt", trueOrFalse) == "true",
 		Service: microservice.Args{
+			Owner: ctx.Project() + "/" + ctx.Stack(),
 			Build: microservice.Build{
 				Repository: r.text("image", repository),
 				Version:    r.text("version", tag),

@@ -31,7 +31,7 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"image in upper case":       {keys{"image": "ghcr.io/ACME/users"}, `image ("ghcr.io/ACME/users") has upper-case letters: set it with |pulumi config set image ghcr.io/acme/users|`},
 		"image with a tag":          {keys{"image": "127.0.0.1:5000/users:v2"}, `image ("127.0.0.1:5000/users:v2") has a tag or a digest (the tag is the key version): set it with |pulumi config set image 127.0.0.1:5000/users|`},
 		"image with a digest":       {keys{"image": "ghcr.io/users" + digest}, "image (\"ghcr.io/users" + digest + `") has a tag or a digest (the tag is the key version): set it with |pulumi config set image ghcr.io/users|`},
-		"image without a host":      {keys{"image": "acme/users"}, `image ("acme/users") has no registry host: set it with |pulumi config set image registry.example.com/acme/users|`},
+		"image without a host":      {keys{"image": "acme/users"}, `image ("acme/users") is not a name with a registry host: set it with |pulumi config set image docker.io/acme/users|`},
 		"image with a space":        {keys{"image": "our registry"}, `image ("our registry") is not an image repository: set it with |pulumi config set image registry.example.com/user-service|`},
 		"version with a space":      {keys{"version": "v1 beta"}, `version ("v1 beta") is not an image tag (letters, digits and _.-, at most 128)` + orDefault("version")},
 		"version latest":            {keys{"version": "latest"}, `version ("latest") does not tell versions apart: set it with |pulumi config set version v1.0|`},

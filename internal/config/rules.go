@@ -31,6 +31,7 @@ var (
 	// A pod's name, which is its host name, adds 28 characters to this one and may have 63.
 	serviceName = matches(`[a-z]([a-z0-9-]{0,33}[a-z0-9])?`, "is not a name for a service (lower-case letters, digits and inner hyphens, a letter first, at most 35)")
 	platform    = matches(`linux/[a-z0-9]+(/v[0-9]+)?`, "is not linux/<architecture>, like linux/amd64 or linux/arm64")
+	trueOrFalse = matches(`true|false`, "is not true or false")
 	urlPath     = matches(`/[!-~]*`, "is not an HTTP path, like /healthz")
 )
 
@@ -48,7 +49,8 @@ func repository(value string) (problem, meant string) {
 	named, err := reference.ParseNamed(value)
 	switch lower := strings.ToLower(value); {
 	case errors.Is(err, reference.ErrNameNotCanonical):
-		return "has no registry host", "registry.example.com/" + value
+		hub, _ := reference.ParseNormalizedNamed(value)
+		return "is not a name with a registry host", hub.Name()
 	case err != nil && value != lower:
 		return "has upper-case letters", lower
 	case err != nil:

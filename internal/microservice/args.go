@@ -12,6 +12,7 @@ import (
 // internal/config validates what it reads.
 type Args struct {
 	Namespace     pulumi.StringInput
+	Owner         string // whose the objects are: <project>/<stack>
 	Build         Build
 	RegistryLogin RegistryLogin // for the registry of Build.Repository
 	// Port is where the container listens, 1024 to 65535. It gets it as PORT.

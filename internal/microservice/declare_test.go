@@ -25,6 +25,7 @@ var repoDigest = "registry.example.com/shop/orders@sha256:" + strings.Repeat("0"
 // project's defaults, so that each value is seen to come from here.
 func args() microservice.Args {
 	return microservice.Args{
+		Owner: "shop/dev",
 		Build: microservice.Build{Repository: "registry.example.com/shop/orders", Version: "v7", Context: "source", GoImage: "golang:1.99", Platform: "linux/arm64"},
 		Port:  9090, LivenessPath: "/alive", ReadinessPath: "/ready",
 		Replicas: 4, MaxReplicas: 4, CPUTarget: 55, ScaleDownWindow: 42 * time.Second, RolloutTimeout: 99 * time.Second,

@@ -34,7 +34,10 @@ func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
 }
 
 // registry is the host of the repository.
-func (b Build) registry() string {
-	host, _, _ := strings.Cut(b.Repository, "/")
-	return host
+func (b Build) registry() string { return strings.Split(b.Repository, "/")[0] }
+
+// arch is the architecture of the platform, as nodes are labelled.
+func (b Build) arch() string {
+	arch, _, _ := strings.Cut(strings.TrimPrefix(b.Platform, "linux/"), "/")
+	return arch
 }

@@ -107,7 +107,7 @@ func TestEverythingIsAChildOfTheComponentAndInItsNamespace(t *testing.T) {
 			d.check(t, map[string]any{
 				r.Name + ":metadata.namespace": namespace, r.Name + ":metadata.labels.app": "orders",
 				// What others have changed is no conflict, and internal/rollout waits.
-				r.Name + ":metadata.annotations": "map[pulumi.com/patchForce:true pulumi.com/skipAwait:true]",
+				r.Name + ":metadata.annotations": "map[microservice/stack:shop/dev pulumi.com/patchForce:true pulumi.com/skipAwait:true]",
 			})
 			if d.comesAfter(r.Name, "namespace") != (namespace != "default") {
 				t.Errorf("in namespace %s, %s comes after it: %t", namespace, r.Name, namespace == "default")

@@ -23,11 +23,14 @@ func (m *Microservice) selector() metav1.LabelSelectorArgs {
 	return metav1.LabelSelectorArgs{MatchLabels: m.labels()}
 }
 
+// OwnerAnnotation is on every object, with Args.Owner.
+const OwnerAnnotation = "microservice/stack"
+
 // metadata is that of an object, which Pulumi names if name is "". Pulumi overwrites what
 // others have changed in it (patchForce) and does not wait for its pods (skipAwait):
 // internal/rollout does, and reports pods that cannot be scheduled or do not become ready.
 func (m *Microservice) metadata(name string) metav1.ObjectMetaArgs {
-	annotations := map[string]string{"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true"}
+	annotations := map[string]string{"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true", OwnerAnnotation: m.Args.Owner}
 	metadata := metav1.ObjectMetaArgs{Namespace: m.Args.Namespace, Labels: m.labels(), Annotations: pulumi.ToStringMap(annotations)}
 	if name != "" {
 		metadata.Name = pulumi.String(name)

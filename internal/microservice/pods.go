@@ -6,11 +6,8 @@ import (
 )
 
 const (
-	// nonRoot is the user and group. The kubelet cannot tell whether a user's name is root's.
-	nonRoot = 65532
-	// logStorage is for a pod's logs, of which the kubelet keeps 50 MiB. The container's file
-	// system is read-only.
-	logStorage = "64Mi"
+	nonRoot    = 65532  // user and group: the kubelet cannot tell whether a name is root's
+	logStorage = "64Mi" // for logs, of which the kubelet keeps 50 MiB; all else is read-only
 )
 
 // podSpec is the pod template's spec. The Secrets may be nil.
@@ -18,6 +15,7 @@ func (m *Microservice) podSpec(image pulumi.StringInput, secretEnv, pullSecret *
 	spec := corev1.PodSpecArgs{
 		Containers:                    corev1.ContainerArray{m.container(image, secretEnv)},
 		TerminationGracePeriodSeconds: seconds(gracePeriod),
+		NodeSelector:                  pulumi.StringMap{"kubernetes.io/arch": pulumi.String(m.Args.Build.arch())},
 		// The service does not call the API server, and finds other services by DNS.
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		EnableServiceLinks:           pulumi.Bool(false),

@@ -17,42 +17,54 @@ import (
 
 // checkAdmission has the API server validate objects by a dry run: fields, values,
 // quotas and whatever else admits objects to this cluster. The error joins all
-// rejections; skipped says what only an up can check.
+// rejections; notes say what only an up can check, and what an update would undo.
 //
 // Pulumi's provider skips this for an object with an unknown input. Until the image is
 // built, that is the Deployment. Here a placeholder stands for the image's digest.
-func checkAdmission(ctx context.Context, client dynamic.Interface, objects []*unstructured.Unstructured) (skipped []string, _ error) {
+func checkAdmission(ctx context.Context, client dynamic.Interface, objects []*unstructured.Unstructured) (notes []string, _ error) {
 	var errs []error
 	for _, object := range objects {
 		if object.GetKind() == "Secret" {
 			continue // its values are not known here
 		}
 		name := object.GetKind() + " " + object.GetName()
-		switch err := dryRun(ctx, client, object); {
+		managers, err := dryRun(ctx, client, object)
+		if len(managers) > 0 {
+			notes = append(notes, fmt.Sprintf("%s: the next update of it removes what %s changed in its pod template, which restarts all pods", name, strings.Join(managers, " and ")))
+		}
+		switch {
 		case err == nil:
 		case onlyUpCanTell(err):
-			skipped = append(skipped, fmt.Sprintf("%s: only `pulumi up` can check it: %v", name, err))
+			notes = append(notes, fmt.Sprintf("%s: only `pulumi up` can check it: %v", name, err))
 		default:
 			errs = append(errs, fmt.Errorf("the API server rejects %s: %w", name, err))
 		}
 	}
-	return skipped, errors.Join(errs...)
+	return notes, errors.Join(errs...)
 }
 
-func dryRun(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) error {
+// dryRun applies an object and keeps nothing of it. It also returns which kubectl commands
+// have changed the pod template of the live one: the provider takes their fields over and
+// removes them as soon as anything else changes.
+func dryRun(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) (managers []string, err error) {
 	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 	objects := client.Resource(resource).Namespace(object.GetNamespace())
 	body, err := object.MarshalJSON()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	force := true // the autoscaler owns the number of pods
 	options := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "preview", Force: &force, FieldValidation: metav1.FieldValidationStrict}
 	if live, err := objects.Get(ctx, object.GetName(), metav1.GetOptions{}); err == nil {
 		options.FieldManager = pulumiManager(live, options.FieldManager)
+		for _, fields := range live.GetManagedFields() {
+			if strings.HasPrefix(fields.Manager, "kubectl") && fields.FieldsV1 != nil && strings.Contains(fields.FieldsV1.String(), `"f:template"`) {
+				managers = append(managers, fields.Manager)
+			}
+		}
 	}
 	_, err = objects.Patch(ctx, object.GetName(), types.ApplyPatchType, body, options)
-	return err
+	return managers, err
 }
 
 // pulumiManager is the name, with a random part, under which Pulumi's provider owns an

@@ -15,8 +15,9 @@ import (
 	"user-service/internal/render"
 )
 
-// Check checks that the cluster answers, that the registry accepts the login and, in a
-// preview, that the API server accepts the objects. It returns the cluster, and completes
+// Check checks that the cluster answers, that the registry accepts the login, that no
+// object belongs to somebody else and, in a preview, that the API server accepts the
+// objects. It returns the cluster, and completes
 // the configuration with what somebody has scaled to zero there.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	cluster, err := cluster.Connect(*c)
@@ -34,24 +35,26 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
 		return nil, err
 	}
-	if ctx.DryRun() {
-		if err := checkObjects(ctx, *c, cluster); err != nil {
-			return nil, err
-		}
+	if err := checkObjects(ctx, *c, cluster); err != nil {
+		return nil, err
 	}
 	c.Service.ScaledToZero, err = scaledToZero(ctx.Context(), cluster)
 	return cluster, err
 }
 
-// checkObjects renders what is about to be declared and has the API server validate it.
+// checkObjects renders what is about to be declared, and checks that it is this stack's to
+// declare and, in a preview, that the API server accepts it.
 func checkObjects(ctx *pulumi.Context, c config.Config, cluster *cluster.Cluster) error {
 	rendered, err := render.Config(ctx, c)
 	if err != nil {
 		return err
 	}
-	skipped, err := checkAdmission(ctx.Context(), cluster.Dynamic, rendered.Objects())
-	for _, reason := range skipped {
-		_ = ctx.Log.Info(reason, nil)
+	if err := checkOwnership(ctx.Context(), c, cluster, rendered.Objects()); err != nil || !ctx.DryRun() {
+		return err
+	}
+	notes, err := checkAdmission(ctx.Context(), cluster.Dynamic, rendered.Objects())
+	for _, note := range notes {
+		_ = ctx.Log.Info(note, nil)
 	}
 	return err
 }

@@ -29,7 +29,9 @@ func TestAPreviewHasTheAPIServerValidateWhatIsDeclared(t *testing.T) {
 	t.Parallel()
 	s := &apiServer{answers: map[string]string{
 		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"managedFields": [
-			{"manager": "pulumi-kubernetes-1", "operation": "Update"}, {"manager": "pulumi-kubernetes-2", "operation": "Apply"}]}}`,
+			{"manager": "pulumi-kubernetes-1", "operation": "Update"}, {"manager": "pulumi-kubernetes-2", "operation": "Apply"},
+			{"manager": "kubectl-label", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {}}}},
+			{"manager": "kubectl-rollout", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {"f:metadata": {}}}}}]}}`,
 		"PATCH orders-deployment": failure(422, "Invalid", `Deployment.apps "orders-deployment" is invalid: spec.replicas: Invalid value: -1`),
 		"PATCH orders-policy":     failure(403, "Forbidden", "exceeded quota: policies"),
 		// These two report nothing about the object.
@@ -39,12 +41,33 @@ func TestAPreviewHasTheAPIServerValidateWhatIsDeclared(t *testing.T) {
 	_, infos, err := check(t, s, true, map[string]string{"secretEnv": `{"TOKEN":"open-sesame"}`})
 	checkError(t, err, `the API server rejects Deployment orders-deployment: Deployment.apps "orders-deployment" is invalid: spec.replicas: Invalid value: -1`+
 		"\nthe API server rejects NetworkPolicy orders-policy: exceeded quota: policies")
-	checkError(t, errors.New(infos), `HorizontalPodAutoscaler orders-hpa: only |pulumi up| can check it: User "ci" cannot patch resource "horizontalpodautoscalers"`+
+	checkError(t, errors.New(infos), `Deployment orders-deployment: the next update of it removes what kubectl-rollout changed in its pod template, which restarts all pods`+
+		"\n"+`HorizontalPodAutoscaler orders-hpa: only |pulumi up| can check it: User "ci" cannot patch resource "horizontalpodautoscalers"`+
 		"\nPodDisruptionBudget orders-pdb: only |pulumi up| can check it: namespaces \"team-a\" not found\n")
 	want := []string{"orders-deployment as pulumi-kubernetes-2", "orders-hpa as preview", "orders as preview", "orders-policy as preview", "orders-pdb as preview"} // and no Secret
 	if !slices.Equal(s.applied, want) || !strings.Contains(s.bodies, "@"+render.Digest) {
 		t.Errorf("applied %q, want %q, with an image's digest:\n%s", s.applied, want, s.bodies)
 	}
+}
+
+func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
+	t.Parallel()
+	s := &apiServer{answers: map[string]string{
+		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"annotations": {"microservice/stack": "shop/prod"}}}`,
+		"GET orders-hpa":        `{"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}}`,
+		"GET orders":            `{"kind": "Service", "apiVersion": "v1", "metadata": {"managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}}`,
+		"GET orders-pdb":        `{"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "metadata": {"managedFields": [{"manager": "kubectl-edit"}, {"manager": "pulumi-kubernetes-1"}]}}`,
+		"GET orders-policy":     `{"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"meta.helm.sh/release-name": "users"}}}`,
+	}}
+	hint := ": choose another namespace or name with |pulumi config set namespace <namespace>| or |pulumi config set name <name>|, or take it over with |pulumi config set adopt true|"
+	for _, preview := range []bool{true, false} {
+		_, _, err := check(t, s, preview, nil)
+		checkError(t, err, "Deployment orders-deployment in namespace default belongs to stack shop/prod"+hint+
+			"\nService orders in namespace default belongs to somebody else, who uses kubectl-client-side-apply"+hint+
+			"\nNetworkPolicy orders-policy in namespace default belongs to Helm release users"+hint)
+	}
+	_, _, err := check(t, s, false, map[string]string{"adopt": "true"})
+	checkError(t, err, "")
 }
 
 func TestAnUpFindsWhatHasBeenScaledToZero(t *testing.T) {
@@ -184,7 +207,11 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.once {
 		delete(s.answers, r.Method+" "+name)
 	}
-	if answer == "" {
+	switch {
+	case answer != "":
+	case r.Method == http.MethodGet && strings.HasPrefix(name, "orders"):
+		answer = failure(404, "NotFound", name+" not found")
+	default:
 		answer = `{"kind": "DeploymentList", "apiVersion": "apps/v1"}` // to the requests that need no other
 	}
 	if r.Method == http.MethodPatch {

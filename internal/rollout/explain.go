@@ -94,7 +94,7 @@ func (r rollout) problems(ctx context.Context) (problems []problem, err error) {
 func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return problem{what: c.Reason + ": " + c.Message}
+			return problem{what: fmt.Sprintf("%s, for platform %s: %s", c.Reason, r.args.Build.Platform, c.Message)}
 		}
 	}
 	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == r.name })

@@ -40,7 +40,7 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 		"without an image":         {"2", orders(false, "ImagePullBackOff", "x: not found", nil), "2 of its pods: ImagePullBackOff: x: not found\n"},
 		"being created":            {"2", orders(false, "ContainerCreating", "", nil), "2 of its pods: ContainerCreating: the latest\n"},
 		"without containers":       {"2", corev1.PodStatus{Phase: corev1.PodPending}, "2 of its pods: Pending: the latest\n"},
-		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable: Insufficient memory.\n"},
+		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable, for platform linux/arm64: Insufficient memory.\n"},
 		"never ready":              {"2", orders(false, "", "", nil), "2 of its pods: running and not ready: the latest; the last log lines of one:\n    fake logs\n"},
 		"ready":                    {"2", orders(true, "", "", nil), ""},
 	} {

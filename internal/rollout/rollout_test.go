@@ -83,7 +83,7 @@ func TestWaitingJoinsTheErrorsOfTheServicesThatAreDeclared(t *testing.T) {
 func newRollout(objects ...runtime.Object) rollout {
 	return rollout{
 		&cluster.Cluster{Interface: fake.NewClientset(objects...), Context: "here", Namespace: "prod"}, "orders",
-		microservice.Args{Replicas: 2, MaxReplicas: 10, RolloutTimeout: 25 * time.Second},
+		microservice.Args{Build: microservice.Build{Platform: "linux/arm64"}, Replicas: 2, MaxReplicas: 10, RolloutTimeout: 25 * time.Second},
 	}
 }
 

@@ -54,17 +54,19 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 			settings: map[string]string{"platform": "linux/arm64"}, restored: map[string]string{"platform": "linux/amd64"},
 			// As little as possible to compile for another architecture.
 			service: "package main\n\nfunc main() {}\n",
-			want:    []string{"CrashLoopBackOff", "exec format error"},
+			want:    []string{"Unschedulable, for platform linux/arm64: ", "node affinity/selector"},
 		},
 		{
 			name:     "fits on no node",
 			settings: map[string]string{"memoryRequest": "1Ti", "memoryLimit": "1Ti"},
 			restored: map[string]string{"memoryRequest": "64Mi", "memoryLimit": "128Mi"},
-			want:     []string{"Unschedulable", "Insufficient memory"},
+			want:     []string{"Unschedulable, for platform linux/amd64: ", "Insufficient memory"},
 		},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
-			newParallelStory(t, fmt.Sprintf("bad-%d", i), kubelet).releaseFails(t, bad)
+			t.Parallel()
+			take(t, kubelet)
+			newSmallStory(t, fmt.Sprintf("bad-%d", i)).releaseFails(t, bad)
 		})
 	}
 }

@@ -238,7 +238,7 @@ func (s story) unreachableServerIsNamed(t *testing.T) {
 		want       string
 	}{
 		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
-		{env: "KUBECONFIG=" + s.unreachableKubeconfig(t), want: `the cluster of kubernetes:context ("sandbox") does not answer`},
+		{env: "KUBECONFIG=" + s.unreachableKubeconfig(t), want: "configured Kubernetes cluster is unreachable: "},
 		{env: "DOCKER_HOST=unix:///nowhere.sock", want: "cannot reach the Docker engine at unix:///nowhere.sock"},
 		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v1.0: no basic auth credentials; no login for " + registry + " was found"},
 	} {

@@ -50,7 +50,7 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 	})
 	t.Run("a cluster that does not answer", func(t *testing.T) {
 		unreachable := s.with("KUBECONFIG=" + s.unreachableKubeconfig(t))
-		unreachable.previewFails(t, `the cluster of kubernetes:context ("sandbox") does not answer`, "connection refused")
+		unreachable.previewFails(t, "configured Kubernetes cluster is unreachable: ", "connection refused")
 	})
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)

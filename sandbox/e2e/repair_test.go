@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"user-service/sandbox/internal/cluster"
 )
 
 // TestTheNextUpRepairsManualChanges changes what a stack has deployed, or interrupts an
@@ -66,8 +68,9 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 		t.Run(change.name, func(t *testing.T) {
 			change.do(t)
 			_, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes")
-			// After an interrupted up, all that is left to do is to wait.
-			if err == nil && !strings.Contains(change.name, "interrupted") {
+			// After an interrupted up, all that is left to do is to wait, and the autoscaler
+			// itself takes back what was scaled.
+			if err == nil && !strings.Contains(change.name, "interrupted") && !strings.Contains(change.name, "scaled") {
 				t.Error("the preview reports no changes")
 			}
 			fewest := func() int { return 3 }
@@ -87,6 +90,58 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 			s.staysAsDeclared(t)
 		})
 	}
+}
+
+// TestAPreviewReportsAManualRestart restarts the pods with kubectl. No field that the
+// program declares has changed, but the next update restarts them again.
+func TestAPreviewReportsAManualRestart(t *testing.T) {
+	s := newParallelStory(t, "restart")
+	s.set(t, map[string]string{"replicas": "1"})
+	s.deploy(t)
+	s.kubectl(t, "rollout", "restart", "deployment/user-service-deployment")
+	const want = "Deployment user-service-deployment: the next update of it removes what kubectl-rollout changed in its pod template, which restarts all pods"
+	if out := s.preview(t); !strings.Contains(out, want) {
+		t.Errorf("the preview does not report %q but:\n%s", want, out)
+	}
+}
+
+// TestWhatBelongsToOthersIsNotTouched deploys to a namespace where another stack is, and
+// to one where somebody has applied a Deployment by hand, which is then adopted.
+func TestWhatBelongsToOthersIsNotTouched(t *testing.T) {
+	s := newParallelStory(t, "owned")
+	s.deploy(t)
+	before := s.identities(t)
+	s.pulumi(t, "stack", "init", "second")
+	s.pulumi(t, "config", "cp", "--stack=dev", "--dest=second")
+	for _, command := range []string{"preview", "up --yes --skip-preview"} {
+		out, err := s.tryPulumi(t.Context(), append(strings.Fields(command), "--stack=second")...)
+		const want = "Deployment user-service-deployment in namespace owned belongs to stack user-service/dev: "
+		if err == nil || !strings.Contains(out, want) {
+			t.Errorf("%s does not fail with %q but (%v):\n%s", command, want, err, out)
+		}
+	}
+	s.pulumi(t, "destroy", "--stack=second", "--yes", "--skip-preview")
+	if after := s.identities(t); after != before {
+		t.Errorf("the objects were\n%s\nand are\n%s", before, after)
+	}
+	s.staysAsDeclared(t)
+
+	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
+	s.kubectl(t, "wait", "--for=delete", "deployment/user-service-deployment", "--timeout=60s")
+	s.write(t, "manual.yaml", `{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "user-service-deployment"}, "spec": {
+		"selector": {"matchLabels": {"app": "user-service"}}, "template": {"metadata": {"labels": {"app": "user-service"}},
+		"spec": {"securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}, "containers": [{"name": "user-service", "image": "`+cluster.Registry+`/pause",
+		"securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}}}`)
+	s.kubectl(t, "apply", "--filename=manual.yaml")
+	const want = "Deployment user-service-deployment in namespace owned belongs to somebody else, who uses kubectl-client-side-apply: "
+	if out, err := s.tryPulumi(t.Context(), "preview", "--stack=dev"); err == nil || !strings.Contains(out, want) {
+		t.Errorf("the preview does not fail with %q but (%v):\n%s", want, err, out)
+	}
+	s.set(t, map[string]string{"adopt": "true"})
+	s.up(t)
+	s.settled(t, 3)
+	s.set(t, map[string]string{"adopt": "false"})
+	s.staysAsDeclared(t)
 }
 
 // TestDestroyAndUpAtOnce deploys again while what was deployed is still being deleted.

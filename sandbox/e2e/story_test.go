@@ -100,9 +100,8 @@ var (
 	// it.
 	metrics = &turn{1}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{3}
-
-	// kubelet is a kubelet that starts pods in time: a hundred at once make others wait.
+	waiting = &turn{2}
+	// kubelet is one that starts pods in time: a hundred at once make others wait.
 	kubelet = &turn{1}
 
 	turns = sync.NewCond(new(sync.Mutex))
@@ -136,10 +135,15 @@ func change(needs []*turn, by int) {
 
 // newParallelStory makes one for a test that mostly waits: its pods request little CPU,
 // so that those of other tests fit on the node.
-func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
+func newParallelStory(t *testing.T, namespace string) story {
 	t.Helper()
 	t.Parallel()
-	take(t, append(needs, waiting)...)
+	take(t, waiting)
+	return newSmallStory(t, namespace)
+}
+
+func newSmallStory(t *testing.T, namespace string) story {
+	t.Helper()
 	s := newStory(t, namespace)
 	s.set(t, map[string]string{"cpuRequest": "10m"})
 	return s

@@ -198,7 +198,7 @@ func makeCgroups() error {
 			return err
 		}
 		// The maximum of v1 and of v2: pods get CPU before compilers and tests do.
-		for file, maximum := range map[string]string{"cpu.shares": "262144", "cpu.weight": "10000"} {
+		for file, maximum := range map[string]string{"cpu.shares": "16384", "cpu.weight": "1600"} {
 			if !exists(filepath.Join(folder, file)) {
 				continue
 			}

@@ -1,0 +1,63 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"user-service/internal/cluster"
+	"user-service/internal/config"
+	"user-service/internal/microservice"
+)
+
+// checkOwnership checks that no object that is about to be declared exists already and
+// belongs to somebody else: Pulumi would overwrite it, and delete it with the stack. A
+// namespace may be shared.
+func checkOwnership(ctx context.Context, c config.Config, cl *cluster.Cluster, objects []*unstructured.Unstructured) error {
+	var errs []error
+	for _, object := range objects {
+		if c.Adopt || object.GetKind() == "Namespace" {
+			continue
+		}
+		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+		live, err := cl.Dynamic.Resource(resource).Namespace(object.GetNamespace()).Get(ctx, object.GetName(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("get %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+		if owner := owner(live); owner != "" && owner != "stack "+c.Service.Owner {
+			errs = append(errs, fmt.Errorf("%s %s in namespace %s belongs to %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`",
+				object.GetKind(), object.GetName(), object.GetNamespace(), owner))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// owner returns whose an object is, or "" for one of a stack that an earlier version of
+// this program has deployed, which did not write its name.
+func owner(live *unstructured.Unstructured) string {
+	if stack := live.GetAnnotations()[microservice.OwnerAnnotation]; stack != "" {
+		return "stack " + stack
+	}
+	if release := live.GetAnnotations()["meta.helm.sh/release-name"]; release != "" {
+		return "Helm release " + release
+	}
+	first := "somebody else"
+	for _, fields := range live.GetManagedFields() {
+		if strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") {
+			return ""
+		}
+		if fields.Manager != "kube-controller-manager" {
+			first = "somebody else, who uses " + fields.Manager
+		}
+	}
+	return first
+}
