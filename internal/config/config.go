@@ -17,13 +17,12 @@ import (
 
 // Config is what a stack may choose.
 type Config struct {
-	Name      string // of the service
-	Namespace string
-	Context   string // of the kubeconfig
-	// Kubeconfig is a path or the content of one. Empty, KUBECONFIG or ~/.kube/config applies.
-	Kubeconfig string
+	Name       string // of the service
+	Namespace  string
+	Context    string            // of the kubeconfig
+	Kubeconfig string            // a path or the content; empty for KUBECONFIG or ~/.kube/config
 	Adopt      bool              // whether to take over objects that belong to others
-	Service    microservice.Args // but for its Namespace, which is declared
+	Service    microservice.Args // but for Namespace and Owner, which internal/stack adds
 }
 
 // Read reads and validates the configuration. keys are all that it sets, in full
@@ -38,7 +37,6 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 		Kubeconfig: config.Get(ctx, "kubernetes:kubeconfig"),
 		Adopt:      r.text("adopt", trueOrFalse) == "true",
 		Service: microservice.Args{
-			Owner: ctx.Project() + "/" + ctx.Stack(),
 			Build: microservice.Build{
 				Repository: r.text("image", repository),
 				Version:    r.text("version", tag),

@@ -11,27 +11,22 @@ import (
 // Args say everything about a service but its name. They are not validated here;
 // internal/config validates what it reads.
 type Args struct {
-	Namespace     pulumi.StringInput
-	Owner         string // whose the objects are: <project>/<stack>
-	Build         Build
-	RegistryLogin RegistryLogin // for the registry of Build.Repository
-	// Port is where the container listens, 1024 to 65535. It gets it as PORT.
-	Port                        int
-	LivenessPath, ReadinessPath string // HTTP paths on Port that answer 2xx or 3xx
-	// Env and SecretEnv are environment variables by name. The values of SecretEnv are
-	// written nowhere in plain text.
-	Env, SecretEnv map[string]string
-	Egress         []Peer // what the service may connect to besides DNS
-	Replicas       int    // never fewer pods, at least 1
-	MaxReplicas    int    // never more pods; equal to Replicas for a fixed number
-	CPUTarget      int    // average CPU in percent of CPURequest, 1 to 100
-	// ScaleDownWindow is how long the autoscaler waits before it removes pods, up to 1 h.
-	ScaleDownWindow                        time.Duration
+	Namespace                   pulumi.StringInput
+	Owner                       string // whose the objects are: <project>/<stack>
+	Build                       Build
+	RegistryLogin               RegistryLogin // for the registry of Build.Repository
+	Port                        int           // where the container listens, and its PORT: 1024 to 65535
+	LivenessPath, ReadinessPath string        // HTTP paths on Port that answer 2xx or 3xx
+	// By name. The values of SecretEnv are written nowhere in plain text.
+	Env, SecretEnv                         map[string]string
+	Egress                                 []Peer        // what the service may connect to besides DNS
+	Replicas                               int           // never fewer pods, at least 1
+	MaxReplicas                            int           // never more pods; equal to Replicas for a fixed number
+	CPUTarget                              int           // average CPU in percent of CPURequest, 1 to 100
+	ScaleDownWindow                        time.Duration // how long the autoscaler waits before it removes pods, up to 1 h
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
-	// RolloutTimeout is how long a new revision may take until all its pods are ready.
-	RolloutTimeout time.Duration
-	// ScaledToZero has Deployments that were scaled to zero, which switches autoscalers off.
-	ScaledToZero []string
+	RolloutTimeout                         time.Duration // for a new revision to get all its pods ready
+	ScaledToZero                           []string      // Deployments that were scaled to zero, which switches autoscalers off
 }
 
 // Autoscaled reports whether the number of pods may vary.

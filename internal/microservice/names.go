@@ -23,8 +23,7 @@ func (m *Microservice) selector() metav1.LabelSelectorArgs {
 	return metav1.LabelSelectorArgs{MatchLabels: m.labels()}
 }
 
-// OwnerAnnotation is on every object, with Args.Owner.
-const OwnerAnnotation = "microservice/stack"
+const OwnerAnnotation = "microservice/stack" // on every object, with Args.Owner
 
 // metadata is that of an object, which Pulumi names if name is "". Pulumi overwrites what
 // others have changed in it (patchForce) and does not wait for its pods (skipAwait):

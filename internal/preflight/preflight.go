@@ -49,7 +49,7 @@ func checkObjects(ctx *pulumi.Context, c config.Config, cluster *cluster.Cluster
 	if err != nil {
 		return err
 	}
-	if err := checkOwnership(ctx.Context(), c, cluster, rendered.Objects()); err != nil || !ctx.DryRun() {
+	if err := checkOwnership(ctx, c, cluster, rendered.Objects()); err != nil || !ctx.DryRun() {
 		return err
 	}
 	notes, err := checkAdmission(ctx.Context(), cluster.Dynamic, rendered.Objects())

@@ -9,13 +9,16 @@ import (
 	"user-service/internal/microservice"
 )
 
+// Owner is what objects of a stack are marked with.
+func Owner(ctx *pulumi.Context) string { return ctx.Project() + "/" + ctx.Stack() }
+
 // Declare declares the stack's resources and outputs, and returns its services.
 func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice, error) {
 	namespace, err := microservice.NewNamespace(ctx, c.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	c.Service.Namespace = namespace
+	c.Service.Namespace, c.Service.Owner = namespace, Owner(ctx)
 	service, err := microservice.New(ctx, c.Name, c.Service, formerNames())
 	if err != nil {
 		return nil, err
