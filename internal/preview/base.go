@@ -1,13 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
 )
 
+// errNoHistory is that of a folder in which git does not work.
+var errNoHistory = errors.New("there is nothing to compare with")
+
 // atBase returns a file as it was at the base, and "" if it did not exist.
 func (p preview) atBase(file string) (string, error) {
+	if _, err := p.git("rev-parse", "--git-dir"); err != nil {
+		return "", fmt.Errorf("%w: %w", errNoHistory, err)
+	}
 	if _, err := p.git("rev-parse", "--verify", "--quiet", p.base+"^{commit}"); err != nil {
 		return "", fmt.Errorf("%q is not a commit to compare with: name one with -base (in a shallow clone, fetch it first)", p.base)
 	}

@@ -67,12 +67,14 @@ func (p preview) stack(out io.Writer, name string) error {
 	}
 	golden := "testdata/" + name + ".yaml"
 	before, err := p.atBase(golden)
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoHistory) {
 		return err
 	}
-	lines, err := effects(before, objects)
-	if err != nil {
-		return fmt.Errorf("%s of %s: %w", golden, p.base, err)
+	lines := []string{fmt.Sprint(err)}
+	if err == nil {
+		if lines, err = effects(before, objects); err != nil {
+			return fmt.Errorf("%s of %s: %w", golden, p.base, err)
+		}
 	}
 	fmt.Fprintf(out, "%s: %s, %d objects\n", name, sizes(objects), len(objects))
 	for _, line := range append(lines, p.builds(name, rendered)...) {

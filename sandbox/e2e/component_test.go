@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ const beforeTheComponent = "1bea9b7668f4"
 // and then with the current one.
 func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
 	s := newParallelStory(t, "takeover")
+	if out, err := exec.Command("git", "-C", sandbox(t).Checkout, "cat-file", "-e", beforeTheComponent).CombinedOutput(); err != nil {
+		t.Skipf("this checkout does not have commit %s: %v: %s", beforeTheComponent, err, out)
+	}
 	password := privatePassword(t)
 	s = s.with("SSL_CERT_FILE=" + sandbox(t).PKI("ca.crt"))
 	s.set(t, map[string]string{"image": cluster.PrivateRegistry + "/takeover/user-service"})
