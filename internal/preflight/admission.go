@@ -47,8 +47,7 @@ func checkAdmission(ctx context.Context, client dynamic.Interface, objects []*un
 // have changed the pod template of the live one: the provider takes their fields over and
 // removes them as soon as anything else changes.
 func dryRun(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) (managers []string, err error) {
-	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-	objects := client.Resource(resource).Namespace(object.GetNamespace())
+	objects := objectsLike(client, object)
 	body, err := object.MarshalJSON()
 	if err != nil {
 		return nil, err
@@ -65,6 +64,12 @@ func dryRun(ctx context.Context, client dynamic.Interface, object *unstructured.
 	}
 	_, err = objects.Patch(ctx, object.GetName(), types.ApplyPatchType, body, options)
 	return managers, err
+}
+
+// objectsLike accesses the objects of an object's kind in its namespace.
+func objectsLike(client dynamic.Interface, object *unstructured.Unstructured) dynamic.ResourceInterface {
+	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+	return client.Resource(resource).Namespace(object.GetNamespace())
 }
 
 // pulumiManager is the name, with a random part, under which Pulumi's provider owns an

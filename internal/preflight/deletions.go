@@ -16,9 +16,11 @@ import (
 // destroy or by others: what is applied to such an object goes with it. A preview does
 // not wait.
 func waitForDeletions(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster) error {
-	if name, err := beingDeleted(ctx.Context(), cl); err != nil || name == "" {
+	name, err := beingDeleted(ctx.Context(), cl)
+	if err != nil || name == "" {
 		return err
-	} else if ctx.DryRun() {
+	}
+	if ctx.DryRun() {
 		return ctx.Log.Info(name+" is being deleted: `pulumi up` waits until it is gone", nil)
 	}
 	return cluster.Poll(ctx.Context(), c.Service.RolloutTimeout, func(ctx context.Context) error {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -26,8 +25,7 @@ func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, o
 		if c.Adopt || object.GetKind() == "Namespace" {
 			continue
 		}
-		resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-		live, err := cl.Dynamic.Resource(resource).Namespace(object.GetNamespace()).Get(ctx.Context(), object.GetName(), metav1.GetOptions{})
+		live, err := objectsLike(cl.Dynamic, object).Get(ctx.Context(), object.GetName(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 			continue
 		}

@@ -17,8 +17,8 @@ import (
 
 // Check checks that the cluster answers, that the registry accepts the login, that no
 // object belongs to somebody else and, in a preview, that the API server accepts the
-// objects. It returns the cluster, and completes
-// the configuration with what somebody has scaled to zero there.
+// objects. It returns the cluster, and completes the configuration with what somebody has
+// scaled to zero there.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	cluster, err := cluster.Connect(*c)
 	if err != nil {

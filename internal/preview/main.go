@@ -66,22 +66,32 @@ func (p preview) stack(out io.Writer, name string) error {
 		return err
 	}
 	golden := "testdata/" + name + ".yaml"
-	before, err := p.atBase(golden)
-	if err != nil && !errors.Is(err, errNoHistory) {
+	lines, err := p.compare(golden, name, rendered)
+	if err != nil {
 		return err
 	}
-	lines := []string{fmt.Sprint(err)}
-	if err == nil {
-		if lines, err = effects(before, objects); err != nil {
-			return fmt.Errorf("%s of %s: %w", golden, p.base, err)
-		}
-	}
 	fmt.Fprintf(out, "%s: %s, %d objects\n", name, sizes(objects), len(objects))
-	for _, line := range append(lines, p.builds(name, rendered)...) {
+	for _, line := range lines {
 		fmt.Fprintln(out, "    "+line)
 	}
 	if now, err := os.ReadFile(filepath.Join(p.folder, golden)); err != nil || string(now) != text {
 		return fmt.Errorf("%s is not what the program declares: run `make golden` and commit what it writes", golden)
 	}
 	return nil
+}
+
+// compare says what changes since the base, or why that is unknown.
+func (p preview) compare(golden, stack string, rendered *render.Rendered) ([]string, error) {
+	before, err := p.atBase(golden)
+	if errors.Is(err, errNoHistory) {
+		return []string{err.Error()}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines, err := effects(before, rendered.Objects())
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", golden, p.base, err)
+	}
+	return append(lines, p.builds(stack, rendered)...), nil
 }

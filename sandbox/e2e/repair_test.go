@@ -25,27 +25,23 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 	remove := func(kind, name string) func(*testing.T) {
 		return func(t *testing.T) { s.kubectl(t, "delete", kind, name) }
 	}
-	for _, change := range []struct {
-		name string
-		do   func(*testing.T)
-		gone bool // with all pods
-	}{
+	for _, change := range []manualChange{
 		{"scaled up by hand", func(t *testing.T) {
 			s.kubectl(t, "scale", "deployment/user-service-deployment", "--replicas=6")
-		}, false},
+		}, false, true},
 		{"the Deployment edited", func(t *testing.T) {
 			s.kubectl(t, "set", "resources", "deployment/user-service-deployment", "--limits=memory=200Mi")
 			s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
-		}, false},
-		{"the autoscaler edited", patch("hpa", "user-service-hpa", `{"spec": {"maxReplicas": 7}}`), false},
-		{"the Service edited", patch("service", "user-service", `{"spec": {"selector": {"app": "other"}}}`), false},
-		{"the budget edited", patch("pdb", "user-service-pdb", `{"spec": {"maxUnavailable": "100%"}}`), false},
-		{"the network policy edited", patch("networkpolicy", "user-service-policy", `{"spec": {"ingress": []}}`), false},
-		{"the autoscaler deleted", remove("hpa", "user-service-hpa"), false},
-		{"the Service deleted", remove("service", "user-service"), false},
-		{"the network policy deleted", remove("networkpolicy", "user-service-policy"), false},
-		{"the Deployment deleted", remove("deployment", "user-service-deployment"), true},
-		{"the namespace deleted", remove("namespace", s.Namespace), true},
+		}, false, false},
+		{"the autoscaler edited", patch("hpa", "user-service-hpa", `{"spec": {"maxReplicas": 7}}`), false, false},
+		{"the Service edited", patch("service", "user-service", `{"spec": {"selector": {"app": "other"}}}`), false, false},
+		{"the budget edited", patch("pdb", "user-service-pdb", `{"spec": {"maxUnavailable": "100%"}}`), false, false},
+		{"the network policy edited", patch("networkpolicy", "user-service-policy", `{"spec": {"ingress": []}}`), false, false},
+		{"the autoscaler deleted", remove("hpa", "user-service-hpa"), false, false},
+		{"the Service deleted", remove("service", "user-service"), false, false},
+		{"the network policy deleted", remove("networkpolicy", "user-service-policy"), false, false},
+		{"the Deployment deleted", remove("deployment", "user-service-deployment"), true, false},
+		{"the namespace deleted", remove("namespace", s.Namespace), true, false},
 		{"an up interrupted during the rollout", func(t *testing.T) {
 			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
 			_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
@@ -56,40 +52,49 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 			if err == nil {
 				t.Error("the interrupted up succeeds")
 			}
-		}, false},
+		}, false, true},
 		{"an up that failed in the middle", func(t *testing.T) {
 			s.set(t, map[string]string{"replicas": "5", "rolloutTimeout": "20", "memoryRequest": "1Ti", "memoryLimit": "1Ti"})
 			if out, err := s.tryUp(t); err == nil {
 				t.Errorf("up succeeds:\n%s", out)
 			}
 			s.set(t, map[string]string{"replicas": "3", "rolloutTimeout": "120", "memoryRequest": "64Mi", "memoryLimit": "128Mi"})
-		}, false},
+		}, false, false},
 	} {
-		t.Run(change.name, func(t *testing.T) {
-			change.do(t)
-			_, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes")
-			// After an interrupted up, all that is left to do is to wait, and the autoscaler
-			// itself takes back what was scaled.
-			if err == nil && !strings.Contains(change.name, "interrupted") && !strings.Contains(change.name, "scaled") {
-				t.Error("the preview reports no changes")
-			}
-			fewest := func() int { return 3 }
-			if !change.gone {
-				fewest = s.watchReady(t)
-			}
-			took := s.up(t)
-			s.settled(t, 3)
-			if now := s.declared(t); now != declared {
-				t.Errorf("the objects are\n%s\ndeclared are\n%s", now, declared)
-			}
-			if seen := fewest(); seen < 3 {
-				t.Errorf("only %d pods were ready at one time, want 3", seen)
-			} else {
-				t.Logf("repaired in %.1f s, never fewer than %d ready", took.Seconds(), seen)
-			}
-			s.staysAsDeclared(t)
-		})
+		t.Run(change.name, func(t *testing.T) { s.nextUpRepairs(t, change, declared) })
 	}
+}
+
+// manualChange is made by others, or left by an up that did not end.
+type manualChange struct {
+	name   string
+	do     func(*testing.T)
+	gone   bool // with all pods
+	silent bool // the preview reports nothing: the cluster ends it by itself
+}
+
+// nextUpRepairs makes a change and checks that the next up restores what is declared.
+func (s story) nextUpRepairs(t *testing.T, change manualChange, declared string) {
+	change.do(t)
+	_, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes")
+	if err == nil && !change.silent {
+		t.Error("the preview reports no changes")
+	}
+	fewest := func() int { return 3 }
+	if !change.gone {
+		fewest = s.watchReady(t)
+	}
+	took := s.up(t)
+	s.settled(t, 3)
+	if now := s.declared(t); now != declared {
+		t.Errorf("the objects are\n%s\ndeclared are\n%s", now, declared)
+	}
+	if seen := fewest(); seen < 3 {
+		t.Errorf("only %d pods were ready at one time, want 3", seen)
+	} else {
+		t.Logf("repaired in %.1f s, never fewer than %d ready", took.Seconds(), seen)
+	}
+	s.staysAsDeclared(t)
 }
 
 // TestAPreviewReportsAManualRestart restarts the pods with kubectl. No field that the

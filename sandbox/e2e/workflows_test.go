@@ -153,7 +153,7 @@ set -eu
 echo "$*" | sed 's/body=@.*//' >>calls
 case "$*" in
 *--paginate*issues/7/comments*startswith*user-service:\ preview*) [ ! -e posted ] || printf '41\n42\n' ;;
-*--field\ body=@*) cp "${@: -1:1}" posted 2>/dev/null || cp "$(echo "${@: -1:1}" | sed 's/body=@//')" posted ;;
+*--field\ body=@*) all=$*; cp "${all##*body=@}" posted ;;
 *) echo "unexpected: gh $*" >&2; exit 1 ;;
 esac
 `,

@@ -157,9 +157,8 @@ func (s Sandbox) startStorage(ctx context.Context) (string, error) {
 }
 
 // startControlPlane restarts kube-proxy and the controllers if the API server was not
-// running: otherwise they retry only after up to a minute. kube-proxy comes first, because
-// its rules have to follow what the controllers do. The kubelet keeps running: when it
-// starts, it sets ready pods to unready.
+// running: they would retry after up to a minute. kube-proxy comes first: its rules follow
+// what the controllers do. The kubelet keeps running: at its start, ready pods get unready.
 func (s Sandbox) startControlPlane(ctx context.Context) error {
 	daemons := s.controlPlane()
 	if s.PID("kube-apiserver") == 0 && s.PID("kubelet") != 0 {
