@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // users with an auth-provider
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/homedir"
 
 	"user-service/internal/config"
 	"user-service/internal/suggest"
@@ -39,7 +42,8 @@ func Connect(c config.Config) (*Cluster, error) {
 	if kubeconfig.Contexts[c.Context] == nil {
 		return nil, fmt.Errorf("kubernetes:context (%q) is not in the kubeconfig: %s", c.Context, contextHint(c.Context, kubeconfig))
 	}
-	rest, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, nil, nil).ClientConfig()
+	overrides := &clientcmd.ConfigOverrides{Context: api.Context{Cluster: c.Cluster}}
+	rest, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, overrides, nil).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
@@ -67,8 +71,12 @@ func load(kubeconfig string) (*api.Config, error) {
 	if kubeconfig == "" {
 		return clientcmd.NewDefaultClientConfigLoadingRules().Load()
 	}
-	if _, err := os.Stat(kubeconfig); err == nil {
-		return clientcmd.LoadFromFile(kubeconfig)
+	path := kubeconfig
+	if below, ok := strings.CutPrefix(path, "~/"); ok {
+		path = filepath.Join(homedir.HomeDir(), below)
+	}
+	if _, err := os.Stat(path); err == nil {
+		return clientcmd.LoadFromFile(path)
 	}
 	content, err := clientcmd.Load([]byte(kubeconfig))
 	if err != nil {

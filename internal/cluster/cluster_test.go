@@ -27,7 +27,8 @@ func TestTheContextsClusterIsConnectedTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("KUBECONFIG", file)
-	for name, given := range map[string]string{"of kubectl": "", "as a file": file, "as content": content} {
+	t.Setenv("HOME", filepath.Dir(file))
+	for name, given := range map[string]string{"of kubectl": "", "as a file": file, "as a file at home": "~/kubeconfig", "as content": content} {
 		c, err := cluster.Connect(config.Config{Context: "staging", Namespace: "team-a", Kubeconfig: given})
 		if err != nil {
 			t.Fatalf("kubeconfig %s: %v", name, err)
@@ -56,6 +57,22 @@ func TestAContextThatIsNotThereIsAnError(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%s: got\n%v\nwant\n%s", name, err, test.want)
 		}
+	}
+}
+
+func TestAUserMayHaveAnAuthProviderAndAStackAnotherCluster(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"gitVersion": "v1.34.0"}`) }))
+	t.Cleanup(server.Close)
+	const token = "e30.eyJleHAiOjQ4MDAwMDAwMDB9.x" // valid until 2122
+	content := fmt.Sprintf(`{clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}, {name: b, cluster: {server: %q}}], contexts: [{name: here, context: {cluster: a, user: me}}],
+		users: [{name: me, user: {auth-provider: {name: oidc, config: {idp-issuer-url: "https://127.0.0.1:1", client-id: x, id-token: %s}}}}]}`, server.URL, token)
+	c, err := cluster.Connect(config.Config{Context: "here", Cluster: "b", Kubeconfig: content})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version, err := c.Discovery().ServerVersion(); err != nil || version.GitVersion != "v1.34.0" {
+		t.Errorf("version %v (%v)", version, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -19,27 +20,23 @@ func Permanent(err error) error { return permanentError{err} }
 // IsPermanent reports whether an error is marked so.
 func IsPermanent(err error) bool { return errors.As(err, &permanentError{}) }
 
-// Poll runs checks every second until none fails. It returns the last error of a check.
-func Poll(ctx context.Context, timeout time.Duration, checks ...func(context.Context) error) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, time.Second, timeout, true, func(ctx context.Context) (bool, error) {
+// Poll runs checks every second until none fails. It returns the last error of a check,
+// and looks once more after the timeout: the machine may have slept through it.
+func Poll(ctx context.Context, timeout time.Duration, checks ...func(context.Context) error) (last error) {
+	all := func(ctx context.Context) error {
 		for _, check := range checks {
-			err := check(ctx)
-			if err == nil {
-				continue
+			if err := check(ctx); err != nil {
+				return err
 			}
-			if ctx.Err() == nil {
-				last = err
-			}
-			if IsPermanent(err) {
-				return false, err
-			}
-			return false, nil
 		}
-		return true, nil
-	})
-	if err != nil && last != nil {
-		return last
+		return nil
 	}
-	return err
+	err := wait.PollUntilContextTimeout(ctx, time.Second, timeout, true, func(ctx context.Context) (bool, error) {
+		last = all(ctx)
+		return last == nil || IsPermanent(last), nil
+	})
+	if err != nil && ctx.Err() == nil {
+		return all(ctx)
+	}
+	return cmp.Or(last, err)
 }

@@ -24,3 +24,17 @@ func TestPollingEndsAtOnceWithAPermanentErrorElseWithTheLastOne(t *testing.T) {
 		}
 	}
 }
+
+func TestPollingLooksOnceMoreAfterItsTimeout(t *testing.T) {
+	t.Parallel()
+	err := cluster.Poll(t.Context(), time.Millisecond, func(ctx context.Context) error {
+		if _, polling := ctx.Deadline(); polling {
+			<-ctx.Done() // the machine sleeps
+			return ctx.Err()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -17,12 +17,15 @@ import (
 
 // Config is what a stack may choose.
 type Config struct {
-	Name       string // of the service
-	Namespace  string
-	Context    string            // of the kubeconfig
-	Kubeconfig string            // a path or the content; empty for KUBECONFIG or ~/.kube/config
-	Adopt      bool              // whether to take over objects that belong to others
-	Service    microservice.Args // but for Namespace and Owner, which internal/stack adds
+	Name      string // of the service
+	Namespace string
+	// Whether to create the namespace if it is missing. One that exists is used as it is.
+	CreateNamespace bool
+	Context         string            // of the kubeconfig
+	Cluster         string            // of the kubeconfig, instead of the context's; may be empty
+	Kubeconfig      string            // a path or the content; empty for KUBECONFIG or ~/.kube/config
+	Adopt           bool              // whether to take over objects that belong to others
+	Service         microservice.Args // but for Namespace and Owner, which internal/stack adds
 }
 
 // Read reads and validates the configuration. keys are all that it sets, in full
@@ -31,11 +34,13 @@ type Config struct {
 func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 	r := &reader{ctx: ctx}
 	c := Config{
-		Name:       r.text("name", serviceName),
-		Namespace:  r.text("namespace", namespace),
-		Context:    config.Get(ctx, "kubernetes:context"),
-		Kubeconfig: config.Get(ctx, "kubernetes:kubeconfig"),
-		Adopt:      r.text("adopt", trueOrFalse) == "true",
+		Name:            r.text("name", serviceName),
+		Namespace:       r.text("namespace", namespace),
+		CreateNamespace: r.text("createNamespace", trueOrFalse) == "true",
+		Context:         config.Get(ctx, "kubernetes:context"),
+		Cluster:         config.Get(ctx, "kubernetes:cluster"),
+		Kubeconfig:      config.Get(ctx, "kubernetes:kubeconfig"),
+		Adopt:           r.text("adopt", trueOrFalse) == "true",
 		Service: microservice.Args{
 			Build: microservice.Build{
 				Repository: r.text("image", repository),
@@ -64,6 +69,7 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 	if r.value("maxReplicas") != "" {
 		c.Service.MaxReplicas = r.integer("maxReplicas", 1, math.MaxInt32)
 	}
+	r.checkAllEncrypted("secretEnv")
 	r.validate(c)
 	r.checkKeys(keys)
 	return c, errors.Join(r.errs...)

@@ -85,6 +85,9 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 			`env.TOKEN is also in secretEnv: remove one of them with |pulumi config rm --path env.TOKEN|`},
 		"secretEnv with a map": {keys{"secretEnv": `{"TOKEN":{"very":"secret"}}`},
 			`secretEnv.TOKEN is not a string: set it with |pulumi config set --path --secret --type string secretEnv.TOKEN <value>|`},
+		"plain secretEnv among others": {keys{"secretEnv": `{"KEY":"[secret]","TOKEN":"open-sesame","USER":"[secret]"}`},
+			`secretEnv.TOKEN is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --path --secret secretEnv.TOKEN|`},
+		"createNamespace in words": {keys{"createNamespace": "yes"}, `createNamespace ("yes") is not true or false` + orDefault("createNamespace")},
 		"egress as a string": {keys{"egress": "10.0.0.0/8:5432"},
 			`egress is not a list of strings: remove it with |pulumi config rm egress|, and set each with |pulumi config set --path 'egress[0]' 10.0.0.0/8:5432|`},
 		"egress to no range": {keys{"egress": `["10.0.0.0/8:5432","db.example.com:5432","10.1.2.3/8:5432","10.0.0.0/8","fd00::/8:0"]`}, `

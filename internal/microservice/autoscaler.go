@@ -21,10 +21,13 @@ func (m *Microservice) newAutoscaler(ctx *pulumi.Context, image pulumi.Resource)
 			MinReplicas: pulumi.Int(m.Args.Replicas),
 			MaxReplicas: pulumi.Int(m.Args.MaxReplicas),
 			Metrics: autoscalingv2.MetricSpecArray{autoscalingv2.MetricSpecArgs{
-				Type: pulumi.String("Resource"),
-				Resource: autoscalingv2.ResourceMetricSourceArgs{
-					Name:   pulumi.String("cpu"),
-					Target: autoscalingv2.MetricTargetArgs{Type: pulumi.String("Utilization"), AverageUtilization: pulumi.Int(m.Args.CPUTarget)},
+				// Of the service alone: an injected container may have no CPU request, without
+				// which that of the whole pod is unknown.
+				Type: pulumi.String("ContainerResource"),
+				ContainerResource: autoscalingv2.ContainerResourceMetricSourceArgs{
+					Name:      pulumi.String("cpu"),
+					Container: pulumi.String(m.Name),
+					Target:    autoscalingv2.MetricTargetArgs{Type: pulumi.String("Utilization"), AverageUtilization: pulumi.Int(m.Args.CPUTarget)},
 				},
 			}},
 			// Pods are added fast, because waiting load is lost: every 15 s by 100 % or by 4,

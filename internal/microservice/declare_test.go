@@ -56,7 +56,10 @@ func declare(t *testing.T, namespace string, args microservice.Args, others ...s
 	t.Helper()
 	d := &declared{}
 	err := pulumi.RunErr(func(ctx *pulumi.Context) (err error) {
-		args.Namespace, err = microservice.NewNamespace(ctx, namespace)
+		args.Namespace = pulumi.String(namespace)
+		if namespace != "default" {
+			args.Namespace, err = microservice.NewNamespace(ctx, namespace, args.Owner)
+		}
 		for _, name := range append(others, "orders") {
 			m, each := microservice.New(ctx, name, args)
 			if err = errors.Join(err, each); err == nil {

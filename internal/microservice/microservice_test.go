@@ -122,11 +122,11 @@ func TestEverythingIsAChildOfTheComponentAndInItsNamespace(t *testing.T) {
 func TestANamespaceIsRestrictedAndKept(t *testing.T) {
 	t.Parallel()
 	d := declare(t, "team-a", args())
-	d.check(t, map[string]any{"namespace:metadata": "map[labels:map[pod-security.kubernetes.io/enforce:restricted] name:team-a]"})
+	d.check(t, map[string]any{"namespace:metadata": "map[annotations:map[microservice/stack:shop/dev pulumi.com/patchForce:true pulumi.com/skipAwait:true] " +
+		"labels:map[pod-security.kubernetes.io/enforce:restricted] name:team-a]"})
 	if !d.find("namespace").RegisterRPC.GetRetainOnDelete() {
 		t.Error("destroy would delete the namespace with all that others have put into it")
 	}
-	declare(t, "default", args()).check(t, map[string]any{"namespace:kind": ""}) // it is in every cluster
 }
 
 func TestANumberThatMayVaryIsLeftToTheAutoscaler(t *testing.T) {
@@ -165,7 +165,7 @@ func TestTheAutoscalerScalesTheDeployment(t *testing.T) {
 		"orders-deployment:metadata.name":                               microservice.DeploymentName("orders"),
 		"orders-hpa:spec.scaleTargetRef.name":                           d.get("orders-deployment:metadata.name"),
 		"orders-hpa:spec.scaleTargetRef.kind":                           d.get("orders-deployment:kind"),
-		"orders-hpa:spec.metrics[0].resource":                           "map[name:cpu target:map[averageUtilization:55 type:Utilization]]",
+		"orders-hpa:spec.metrics[0].containerResource":                  "map[container:orders name:cpu target:map[averageUtilization:55 type:Utilization]]",
 		"orders-hpa:spec.behavior.scaleUp.stabilizationWindowSeconds":   0,
 		"orders-hpa:spec.behavior.scaleDown.stabilizationWindowSeconds": 42,
 	})

@@ -25,12 +25,16 @@ func (m *Microservice) selector() metav1.LabelSelectorArgs {
 
 const OwnerAnnotation = "microservice/stack" // on every object, with Args.Owner
 
-// metadata is that of an object, which Pulumi names if name is "". Pulumi overwrites what
-// others have changed in it (patchForce) and does not wait for its pods (skipAwait):
-// internal/rollout does, and reports pods that cannot be scheduled or do not become ready.
+// annotations has Pulumi overwrite what others have changed in an object (patchForce) and
+// not wait for its pods (skipAwait): internal/rollout does, and reports pods that cannot
+// be scheduled or do not become ready.
+func annotations(owner string) pulumi.StringMap {
+	return pulumi.ToStringMap(map[string]string{"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true", OwnerAnnotation: owner})
+}
+
+// metadata is that of an object, which Pulumi names if name is "".
 func (m *Microservice) metadata(name string) metav1.ObjectMetaArgs {
-	annotations := map[string]string{"pulumi.com/patchForce": "true", "pulumi.com/skipAwait": "true", OwnerAnnotation: m.Args.Owner}
-	metadata := metav1.ObjectMetaArgs{Namespace: m.Args.Namespace, Labels: m.labels(), Annotations: pulumi.ToStringMap(annotations)}
+	metadata := metav1.ObjectMetaArgs{Namespace: m.Args.Namespace, Labels: m.labels(), Annotations: annotations(m.Args.Owner)}
 	if name != "" {
 		metadata.Name = pulumi.String(name)
 	}

@@ -6,17 +6,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// NewNamespace declares a namespace, which services may share, and returns its name;
-// every cluster has "default". The provider adopts one that exists, and `pulumi destroy`
-// keeps it, because everything in it would go with it.
-func NewNamespace(ctx *pulumi.Context, name string) (pulumi.StringInput, error) {
-	if name == "default" {
-		return pulumi.String(name), nil
-	}
+// The Pod Security Standard that the pods of a service meet.
+const (
+	PodSecurityLabel = "pod-security.kubernetes.io/enforce"
+	PodSecurityLevel = "restricted"
+)
+
+// NewNamespace declares a namespace, which services may share, and returns its name.
+// `pulumi destroy` keeps it, because everything in it would go with it.
+func NewNamespace(ctx *pulumi.Context, name, owner string) (pulumi.StringInput, error) {
 	namespace, err := corev1.NewNamespace(ctx, "namespace", &corev1.NamespaceArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:   pulumi.String(name),
-			Labels: pulumi.StringMap{"pod-security.kubernetes.io/enforce": pulumi.String("restricted")},
+			Name:        pulumi.String(name),
+			Labels:      pulumi.StringMap{PodSecurityLabel: pulumi.String(PodSecurityLevel)},
+			Annotations: annotations(owner),
 		},
 	}, pulumi.RetainOnDelete(true))
 	if err != nil {

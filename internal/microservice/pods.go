@@ -5,10 +5,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-const (
-	nonRoot    = 65532  // user and group: the kubelet cannot tell whether a name is root's
-	logStorage = "64Mi" // for logs, of which the kubelet keeps 50 MiB; all else is read-only
-)
+// Storage on the node, for logs alone: all else is read-only. A kubelet keeps 50 MiB of
+// them by default, and some clouds' keep 250 MB; a pod above the limit would be evicted.
+const logStorage, logStorageLimit = "64Mi", "1Gi"
 
 // podSpec is the pod template's spec. The Secrets may be nil.
 func (m *Microservice) podSpec(image pulumi.StringInput, secretEnv, pullSecret *corev1.Secret) corev1.PodSpecArgs {
@@ -20,10 +19,9 @@ func (m *Microservice) podSpec(image pulumi.StringInput, secretEnv, pullSecret *
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		EnableServiceLinks:           pulumi.Bool(false),
 		TopologySpreadConstraints:    corev1.TopologySpreadConstraintArray{m.spreadOver("topology.kubernetes.io/zone"), m.spreadOver("kubernetes.io/hostname")},
+		// The user is the image's, or one that the cluster assigns (OpenShift).
 		SecurityContext: corev1.PodSecurityContextArgs{
 			RunAsNonRoot:   pulumi.Bool(true),
-			RunAsUser:      pulumi.Int(nonRoot),
-			RunAsGroup:     pulumi.Int(nonRoot),
 			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
 		},
 	}
@@ -78,7 +76,7 @@ func (m *Microservice) container(image pulumi.StringInput, secretEnv *corev1.Sec
 // one, because memory once used is not given back.
 func (m *Microservice) resources() corev1.ResourceRequirementsArgs {
 	requests := map[string]string{"cpu": m.Args.CPURequest.String(), "memory": m.Args.MemoryRequest.String(), "ephemeral-storage": logStorage}
-	limits := map[string]string{"memory": m.Args.MemoryLimit.String(), "ephemeral-storage": logStorage}
+	limits := map[string]string{"memory": m.Args.MemoryLimit.String(), "ephemeral-storage": logStorageLimit}
 	return corev1.ResourceRequirementsArgs{Requests: pulumi.ToStringMap(requests), Limits: pulumi.ToStringMap(limits)}
 }
 

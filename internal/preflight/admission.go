@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,10 @@ func checkAdmission(ctx context.Context, client dynamic.Interface, objects []*un
 		if len(managers) > 0 {
 			notes = append(notes, fmt.Sprintf("%s: the next update of it removes what %s changed in its pod template, which restarts all pods", name, strings.Join(managers, " and ")))
 		}
+		if err == nil && object.GetKind() == "Deployment" {
+			name = "pods of " + name
+			err = dryRunPod(ctx, client, object)
+		}
 		switch {
 		case err == nil:
 		case onlyUpCanTell(err):
@@ -41,6 +46,23 @@ func checkAdmission(ctx context.Context, client dynamic.Interface, objects []*un
 		}
 	}
 	return notes, errors.Join(errs...)
+}
+
+// dryRunPod creates a pod of a Deployment and keeps nothing of it. Quotas, limit ranges,
+// Pod Security and webhooks that inject or refuse containers look at pods alone; a
+// Deployment whose pods they refuse is accepted, and gets none.
+func dryRunPod(ctx context.Context, client dynamic.Interface, deployment *unstructured.Unstructured) error {
+	template, _, err := unstructured.NestedMap(deployment.Object, "spec", "template")
+	if err != nil {
+		return err
+	}
+	pod := &unstructured.Unstructured{Object: template}
+	pod.SetAPIVersion("v1")
+	pod.SetKind("Pod")
+	pod.SetNamespace(deployment.GetNamespace())
+	pod.SetGenerateName(deployment.GetName() + "-")
+	_, err = objectsLike(client, pod).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
 }
 
 // dryRun applies an object and keeps nothing of it. It also returns which kubectl commands
@@ -84,9 +106,12 @@ func pulumiManager(object *unstructured.Unstructured, otherwise string) string {
 	return otherwise
 }
 
-// onlyUpCanTell is true if the namespace does not exist yet or is being deleted, or if the
-// user may not write such objects: one for previews need not.
+// onlyUpCanTell is true if the namespace does not exist yet or is being deleted, if a quota
+// is used up, by pods that may go meanwhile, or if the user may not write such objects:
+// one for previews need not.
 func onlyUpCanTell(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) ||
-		apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot patch resource")
+		apierrors.IsForbidden(err) && mayNot.MatchString(err.Error())
 }
+
+var mayNot = regexp.MustCompile(`cannot (patch|create) resource|pods .* exceeded quota`)

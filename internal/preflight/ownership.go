@@ -3,6 +3,8 @@ package preflight
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -22,22 +24,55 @@ import (
 func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, objects []*unstructured.Unstructured) error {
 	var errs []error
 	for _, object := range objects {
-		if c.Adopt || object.GetKind() == "Namespace" {
+		if object.GetKind() == "Namespace" {
 			continue
 		}
 		live, err := objectsLike(cl.Dynamic, object).Get(ctx.Context(), object.GetName(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 			continue
 		}
+		name := fmt.Sprintf("%s %s in namespace %s", object.GetKind(), object.GetName(), object.GetNamespace())
 		if err != nil {
-			return fmt.Errorf("get %s %s: %w", object.GetKind(), object.GetName(), err)
+			return fmt.Errorf("get %s: %w", name, err)
 		}
-		if owner := owner(live); owner != "" && owner != "stack "+stack.Owner(ctx) {
-			errs = append(errs, fmt.Errorf("%s %s in namespace %s belongs to %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`",
-				object.GetKind(), object.GetName(), object.GetNamespace(), owner))
+		switch owner := owner(live); {
+		case owner == "" || owner == "stack "+stack.Owner(ctx):
+		case !c.Adopt:
+			errs = append(errs, fmt.Errorf("%s belongs to %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", name, owner))
+		case object.GetKind() == "Deployment":
+			if err := checkAdoption(live, object); err != nil {
+				errs = append(errs, fmt.Errorf("%s cannot be taken over: %w: delete it without its pods, which keep serving until this stack's are ready, with %s",
+					name, err, cl.Kubectl("--namespace "+object.GetNamespace()+" delete deployment "+object.GetName()+" --cascade=orphan")))
+			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkAdoption checks that a Deployment that was not declared by this program can become
+// what it declares by an update.
+func checkAdoption(live, declared *unstructured.Unstructured) error {
+	now, _, _ := unstructured.NestedMap(live.Object, "spec", "selector", "matchLabels")
+	then, _, _ := unstructured.NestedMap(declared.Object, "spec", "selector", "matchLabels")
+	if !maps.Equal(now, then) {
+		return fmt.Errorf("it selects pods by %v instead of %v, which no update can change", now, then)
+	}
+	ours := containerNames(declared)
+	for _, name := range containerNames(live) {
+		if !slices.Contains(ours, name) {
+			return fmt.Errorf("its container %q would stay beside %q in every pod", name, ours[0])
+		}
+	}
+	return nil
+}
+
+func containerNames(deployment *unstructured.Unstructured) (names []string) {
+	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
+	for _, container := range containers {
+		name, _, _ := unstructured.NestedString(container.(map[string]any), "name")
+		names = append(names, name)
+	}
+	return names
 }
 
 // owner returns whose an object is, or "" for one of a stack that an earlier version of
@@ -49,14 +84,20 @@ func owner(live *unstructured.Unstructured) string {
 	if release := live.GetAnnotations()["meta.helm.sh/release-name"]; release != "" {
 		return "Helm release " + release
 	}
-	first := "somebody else"
+	if isPulumis(live) {
+		return ""
+	}
 	for _, fields := range live.GetManagedFields() {
-		if strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") {
-			return ""
-		}
 		if fields.Manager != "kube-controller-manager" {
-			first = "somebody else, who uses " + fields.Manager
+			return "somebody else, who uses " + fields.Manager
 		}
 	}
-	return first
+	return "somebody else"
+}
+
+// isPulumis reports whether Pulumi has applied an object.
+func isPulumis(live metav1.Object) bool {
+	return slices.ContainsFunc(live.GetManagedFields(), func(fields metav1.ManagedFieldsEntry) bool {
+		return strings.HasPrefix(fields.Manager, "pulumi-kubernetes-")
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"user-service/internal/cluster"
 	"user-service/internal/config"
@@ -17,19 +18,20 @@ import (
 
 // Check checks that the cluster answers, that the registry accepts the login, that no
 // object belongs to somebody else and, in a preview, that the API server accepts the
-// objects. It returns the cluster, and completes the configuration with what somebody has
-// scaled to zero there.
+// objects. It returns the cluster, and completes the configuration with what the stack
+// must know of it: whose its namespace is, and what somebody has scaled to zero.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	cluster, err := cluster.Connect(*c)
 	if err != nil {
 		return nil, err
 	}
-	// Without a cluster, Pulumi's provider passes every preview, and an up without
-	// changes. Every user may read the version.
-	if _, err := cluster.Discovery().ServerVersion(); err != nil {
-		return nil, fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: run %s", c.Context, err, cluster.Kubectl("version"))
+	if err := checkVersion(cluster); err != nil {
+		return nil, err
 	}
 	if err := waitForDeletions(ctx, *c, cluster); err != nil {
+		return nil, err
+	}
+	if err := checkNamespace(ctx, c, cluster); err != nil {
 		return nil, err
 	}
 	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
@@ -40,6 +42,25 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	}
 	c.Service.ScaledToZero, err = scaledToZero(ctx.Context(), cluster)
 	return cluster, err
+}
+
+// oldest is the first version that has all fields of the manifests: the preStop sleep and
+// the autoscaler's ContainerResource came last.
+var oldest = version.MustParseGeneric("1.30")
+
+// checkVersion checks that the cluster answers, with a version that has all fields.
+// Without a cluster, Pulumi's provider passes every preview, and an up without changes.
+// Every user may read the version.
+func checkVersion(cl *cluster.Cluster) error {
+	info, err := cl.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: run %s", cl.Context, err, cl.Kubectl("version"))
+	}
+	if running, err := version.ParseGeneric(info.GitVersion); err == nil && running.LessThan(oldest) {
+		return fmt.Errorf("the cluster of kubernetes:context (%q) runs Kubernetes %s, and the manifests need %v: upgrade it, or choose another with `pulumi config set kubernetes:context <name>`",
+			cl.Context, info.GitVersion, oldest)
+	}
+	return nil
 }
 
 // checkObjects renders what is about to be declared, and checks that it is this stack's to

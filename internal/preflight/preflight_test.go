@@ -50,14 +50,95 @@ func TestAPreviewHasTheAPIServerValidateWhatIsDeclared(t *testing.T) {
 	}
 }
 
+func TestAPreviewHasTheAPIServerValidateAPod(t *testing.T) {
+	t.Parallel()
+	const pod = `pods "orders-deployment-abcde" is forbidden: `
+	for message, test := range map[string]struct{ want, infos string }{
+		"": {},
+		pod + "failed quota: compute: must specify limits.cpu for: orders":                    {want: "the API server rejects pods of Deployment orders-deployment: "},
+		pod + `violates PodSecurity "restricted:latest": privileged (container "istio-init")`: {want: "the API server rejects pods of Deployment orders-deployment: "},
+		pod + "exceeded quota: pods, requested: pods=1, used: pods=3, limited: pods=3":        {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
+		`pods is forbidden: User "ci" cannot create resource "pods"`:                          {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
+	} {
+		s := &apiServer{answers: map[string]string{}}
+		if message != "" {
+			s.answers["POST pods"] = failure(403, "Forbidden", message)
+		}
+		_, infos, err := check(t, s, true, nil)
+		if test.want != "" {
+			test.want += message
+		}
+		if test.infos != "" {
+			test.infos += message + "\n"
+		}
+		checkError(t, err, test.want)
+		if infos != test.infos {
+			t.Errorf("logged %q, want %q", infos, test.infos)
+		}
+		if !strings.Contains(s.bodies, `"kind":"Pod","metadata":{"generateName":"orders-deployment-","labels":{"app":"orders"},"namespace":"default"}`) {
+			t.Errorf("the pod is not the Deployment's: %s", s.bodies)
+		}
+	}
+}
+
+func TestANamespaceThatExistsIsUsedAsItIs(t *testing.T) {
+	t.Parallel()
+	const missing = `namespace ("default") does not exist, and createNamespace is false: create it with |kubectl --context here create namespace default|, or have the stack create it with |pulumi config set createNamespace true|`
+	namespace := func(metadata string) string {
+		return `{"kind": "Namespace", "apiVersion": "v1", "metadata": {` + metadata + `}}`
+	}
+	for name, test := range map[string]struct {
+		answer, create string
+		want           bool
+		err            string
+	}{
+		"missing":                {failure(404, "NotFound", "no"), "true", true, ""},
+		"missing, of others":     {failure(404, "NotFound", "no"), "false", false, missing},
+		"not for this user":      {failure(403, "Forbidden", "no"), "true", false, ""},
+		"made by hand":           {namespace(`"managedFields": [{"manager": "kubectl-create"}]`), "true", false, ""},
+		"another stack's":        {namespace(`"annotations": {"microservice/stack": "shop/prod"}`), "true", false, ""},
+		"this stack's":           {namespace(`"annotations": {"microservice/stack": "shop/dev"}`), "true", true, ""},
+		"this stack's, left":     {namespace(`"annotations": {"microservice/stack": "shop/dev"}`), "false", false, ""},
+		"an earlier version's":   {namespace(`"labels": {"pod-security.kubernetes.io/enforce": "restricted"}, "managedFields": [{"manager": "pulumi-kubernetes-1"}]`), "true", true, ""},
+		"another Pulumi program": {namespace(`"managedFields": [{"manager": "pulumi-kubernetes-1"}]`), "true", false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _, err := check(t, &apiServer{answers: map[string]string{"GET default": test.answer}}, false, map[string]string{"createNamespace": test.create})
+			checkError(t, err, test.err)
+			if err == nil && c.CreateNamespace != test.want {
+				t.Errorf("the stack declares it: %t, want %t", c.CreateNamespace, test.want)
+			}
+		})
+	}
+}
+
+func TestADeploymentOfOthersMustBecomeWhatIsDeclaredByAnUpdate(t *testing.T) {
+	t.Parallel()
+	const hint = ": delete it without its pods, which keep serving until this stack's are ready, with |kubectl --context here --namespace default delete deployment orders-deployment --cascade=orphan|"
+	for name, test := range map[string]struct{ selector, container, want string }{
+		"the same names":    {"orders", "orders", ""},
+		"another container": {"orders", "web", `Deployment orders-deployment in namespace default cannot be taken over: its container "web" would stay beside "orders" in every pod` + hint},
+		"another selector":  {"shop", "orders", "Deployment orders-deployment in namespace default cannot be taken over: it selects pods by map[app:shop] instead of map[app:orders], which no update can change" + hint},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := check(t, &apiServer{answers: map[string]string{"GET orders-deployment": fmt.Sprintf(`{"kind": "Deployment", "apiVersion": "apps/v1",
+				"spec": {"selector": {"matchLabels": {"app": %q}}, "template": {"spec": {"containers": [{"name": %q}]}}}}`, test.selector, test.container)}}, true, map[string]string{"adopt": "true"})
+			checkError(t, err, test.want)
+		})
+	}
+}
+
 func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 	t.Parallel()
 	s := &apiServer{answers: map[string]string{
-		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"annotations": {"microservice/stack": "shop/prod"}}}`,
-		"GET orders-hpa":        `{"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}}`,
-		"GET orders":            `{"kind": "Service", "apiVersion": "v1", "metadata": {"managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}}`,
-		"GET orders-pdb":        `{"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "metadata": {"managedFields": [{"manager": "kubectl-edit"}, {"manager": "pulumi-kubernetes-1"}]}}`,
-		"GET orders-policy":     `{"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"meta.helm.sh/release-name": "users"}}}`,
+		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"annotations": {"microservice/stack": "shop/prod"}},
+			"spec": {"selector": {"matchLabels": {"app": "orders"}}}}`,
+		"GET orders-hpa":    `{"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}}`,
+		"GET orders":        `{"kind": "Service", "apiVersion": "v1", "metadata": {"managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}}`,
+		"GET orders-pdb":    `{"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "metadata": {"managedFields": [{"manager": "kubectl-edit"}, {"manager": "pulumi-kubernetes-1"}]}}`,
+		"GET orders-policy": `{"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"meta.helm.sh/release-name": "users"}}}`,
 	}}
 	hint := ": choose another namespace or name with |pulumi config set namespace <namespace>| or |pulumi config set name <name>|, or take it over with |pulumi config set adopt true|"
 	for _, preview := range []bool{true, false} {
@@ -113,6 +194,8 @@ func TestAClusterThatDoesNotAnswerIsAnError(t *testing.T) {
 	checkError(t, gone, `the cluster of kubernetes:context ("here") does not answer: Get "http://127.0.0.1:1/version?timeout=10s": dial tcp 127.0.0.1:1: connect: connection refused: run |kubectl --context here version|`)
 	_, _, unauthorized := check(t, &apiServer{answers: map[string]string{"GET version": failure(401, "Unauthorized", "Unauthorized")}}, false, nil)
 	checkError(t, unauthorized, `the cluster of kubernetes:context ("here") does not answer: the server has asked for the client to provide credentials: run |kubectl --context here version|`)
+	_, _, old := check(t, &apiServer{answers: map[string]string{"GET version": `{"gitVersion": "v1.29.3-eks-adc7111"}`}}, true, nil)
+	checkError(t, old, `the cluster of kubernetes:context ("here") runs Kubernetes v1.29.3-eks-adc7111, and the manifests need 1.30: upgrade it, or choose another with |pulumi config set kubernetes:context <name>|`)
 	_, _, forbidden := check(t, &apiServer{answers: map[string]string{"GET deployments": failure(403, "Forbidden", "no")}}, false, nil)
 	checkError(t, forbidden, "list the Deployments of namespace default: no")
 }
@@ -213,6 +296,13 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = failure(404, "NotFound", name+" not found")
 	default:
 		answer = `{"kind": "DeploymentList", "apiVersion": "apps/v1"}` // to the requests that need no other
+	}
+	if r.Method == http.MethodPost {
+		body, _ := io.ReadAll(r.Body)
+		s.bodies += string(body)
+		if query.Get("dryRun") != "All" {
+			code, answer = http.StatusBadRequest, "not a dry run: "+r.URL.RawQuery
+		}
 	}
 	if r.Method == http.MethodPatch {
 		body, _ := io.ReadAll(r.Body)

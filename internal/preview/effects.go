@@ -24,7 +24,7 @@ func effects(before string, objects []*unstructured.Unstructured) (lines []strin
 		return nil, err
 	}
 	for _, now := range objects {
-		name := now.GetKind() + " " + now.GetName()
+		name := nameOf(now)
 		was := old[name]
 		delete(old, name)
 		switch {
@@ -54,9 +54,19 @@ func parse(manifests string) (map[string]*unstructured.Unstructured, error) {
 			return nil, err
 		}
 		if o.Object != nil {
-			objects[o.GetKind()+" "+o.GetName()] = o
+			objects[nameOf(o)] = o
 		}
 	}
+}
+
+// nameOf tells an object from all others, also from one of the same name in a namespace
+// that the stack is leaving.
+func nameOf(o *unstructured.Unstructured) string {
+	name := o.GetKind() + " " + o.GetName()
+	if namespace := o.GetNamespace(); namespace != "" {
+		name += " in namespace " + namespace
+	}
+	return name
 }
 
 func template(o *unstructured.Unstructured) any {

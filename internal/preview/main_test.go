@@ -30,18 +30,18 @@ func TestAPreviewShowsTheEffectsOfAChange(t *testing.T) {
 		"nothing":          {want: autoscaled + fixed},
 		"a fixed number":   {"Pulumi.fixed.yaml", "", "  shop:replicas: 10\n", autoscaled + "fixed: orders 10 pods, 5 objects\n    scales: orders 10 pods, from orders 3 pods\n"},
 		"a number to vary": {"Pulumi.fixed.yaml", "", "  shop:maxReplicas: 10\n", autoscaled + "fixed: orders 3 to 10 pods, 5 objects\n    scales: orders 3 to 10 pods, from orders 3 pods\n"},
-		"a variable":       {"Pulumi.fixed.yaml", "", "  shop:env:\n    A: b\n", autoscaled + fixed + "    restarts: all pods of Deployment orders-deployment\n"},
+		"a variable":       {"Pulumi.fixed.yaml", "", "  shop:env:\n    A: b\n", autoscaled + fixed + "    restarts: all pods of Deployment orders-deployment in namespace default\n"},
 		"a first secret": {"Pulumi.fixed.yaml", "", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:abc:def\n", autoscaled +
-			"fixed: orders 3 pods, 6 objects\n    restarts: all pods of Deployment orders-deployment\n    creates: Secret orders-env-0a1b2c3d\n"},
+			"fixed: orders 3 pods, 6 objects\n    restarts: all pods of Deployment orders-deployment in namespace default\n    creates: Secret orders-env-0a1b2c3d in namespace default\n"},
 		"no secret any more": {"Pulumi.autoscaled.yaml", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:dG9rZW4=\n", "",
-			"autoscaled: orders 2 to 10 pods, 7 objects\n    restarts: all pods of Deployment orders-deployment\n    deletes: Secret orders-env-0a1b2c3d\n" + fixed},
+			"autoscaled: orders 2 to 10 pods, 7 objects\n    restarts: all pods of Deployment orders-deployment in namespace team-a\n    deletes: Secret orders-env-0a1b2c3d in namespace team-a\n" + fixed},
 		"another base image":       {"Pulumi.fixed.yaml", "", "  shop:goImage: golang:1.99\n", autoscaled + fixed + builds},
 		"other source":             {"app/main.go", "main", "other", autoscaled + builds + fixed + builds},
 		"another file of source":   {"app/more.go", "", "package main\n", autoscaled + builds + fixed + builds},
 		"a source of no influence": {"docs/more.md", "", "More.\n", autoscaled + fixed},
 		"a new stack": {"Pulumi.new.yaml", "", "config:\n  kubernetes:context: here\n  shop:image: registry.example.com/shop/orders\n", autoscaled + fixed +
-			"new: orders 3 pods, 5 objects\n    creates: Deployment orders-deployment\n    creates: HorizontalPodAutoscaler orders-hpa\n    creates: Service orders\n" +
-			"    creates: NetworkPolicy orders-policy\n    creates: PodDisruptionBudget orders-pdb\n"},
+			"new: orders 3 pods, 5 objects\n    creates: Deployment orders-deployment in namespace default\n    creates: HorizontalPodAutoscaler orders-hpa in namespace default\n" +
+			"    creates: Service orders in namespace default\n    creates: NetworkPolicy orders-policy in namespace default\n    creates: PodDisruptionBudget orders-pdb in namespace default\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -39,19 +39,6 @@ func (r rollout) explain(ctx context.Context, last error) error {
 	return errors.New(r.redact(strings.Join(lines, "\n")))
 }
 
-// redact removes the secrets from what pods report, the longest first, because one may be
-// part of another. One of a few letters is no secret, and would remove half of the text.
-func (r rollout) redact(text string) string {
-	secrets := append(slices.Collect(maps.Values(r.args.SecretEnv)), r.args.RegistryLogin.Password)
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	for _, secret := range secrets {
-		if len(secret) >= 4 {
-			text = strings.ReplaceAll(text, secret, "[secret]")
-		}
-	}
-	return text
-}
-
 // problem is why a pod is not ready, in words that are the same for all pods with that
 // problem, and the end of this pod's log.
 type problem struct{ what, log string }
@@ -94,12 +81,12 @@ func (r rollout) problems(ctx context.Context) (problems []problem, err error) {
 func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return problem{what: fmt.Sprintf("%s, for platform %s: %s", c.Reason, r.args.Build.Platform, c.Message)}
+			return problem{what: fmt.Sprintf("%s, for platform %s: %s (if the cluster is adding nodes, raise rolloutTimeout)", c.Reason, r.args.Build.Platform, c.Message)}
 		}
 	}
 	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == r.name })
 	if i < 0 {
-		return problem{what: string(pod.Status.Phase) + r.lastWarning(ctx, pod)}
+		return problem{what: string(pod.Status.Phase) + r.lastEvent(ctx, pod, "type=Warning")}
 	}
 	c := pod.Status.ContainerStatuses[i]
 	ended, waiting := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated), c.State.Waiting
@@ -109,20 +96,30 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 		if waiting != nil {
 			what = waiting.Reason + ": " + what
 		}
-		return problem{what, ended.Message}
+		return problem{what + r.failedProbe(ctx, pod), r.redactStart(ended.Message)}
 	case waiting != nil && waiting.Message != "":
 		return problem{what: waiting.Reason + ": " + waiting.Message}
 	case waiting != nil:
-		return problem{what: waiting.Reason + r.lastWarning(ctx, pod)}
+		return problem{what: waiting.Reason + r.lastEvent(ctx, pod, "type=Warning")}
 	case !c.Ready:
-		return problem{"running and not ready" + r.lastWarning(ctx, pod), r.log(ctx, pod)}
+		return problem{"running and not ready" + r.lastEvent(ctx, pod, "type=Warning"), r.log(ctx, pod)}
 	}
 	return problem{}
 }
 
-// lastWarning is the latest event of type Warning about a pod.
-func (r rollout) lastWarning(ctx context.Context, pod corev1.Pod) string {
-	events, err := r.CoreV1().Events(r.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Warning,involvedObject.name=" + pod.Name})
+// failedProbe says which probe has ended the container, if one did. The kubelet ends it
+// as it ends any, so that it may exit with code 0 and without a word.
+func (r rollout) failedProbe(ctx context.Context, pod corev1.Pod) string {
+	killing := r.lastEvent(ctx, pod, "reason=Killing")
+	if !strings.Contains(killing, "probe") {
+		return ""
+	}
+	return fmt.Sprintf("%s%s (livenessPath is %s, port %d)", killing, r.lastEvent(ctx, pod, "reason=Unhealthy"), r.args.LivenessPath, r.args.Port)
+}
+
+// lastEvent is the latest event of a kind about a pod.
+func (r rollout) lastEvent(ctx context.Context, pod corev1.Pod, kind string) string {
+	events, err := r.CoreV1().Events(r.Namespace).List(ctx, metav1.ListOptions{FieldSelector: kind + ",involvedObject.name=" + pod.Name})
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}

@@ -40,7 +40,7 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 		"without an image":         {"2", orders(false, "ImagePullBackOff", "x: not found", nil), "2 of its pods: ImagePullBackOff: x: not found\n"},
 		"being created":            {"2", orders(false, "ContainerCreating", "", nil), "2 of its pods: ContainerCreating: the latest\n"},
 		"without containers":       {"2", corev1.PodStatus{Phase: corev1.PodPending}, "2 of its pods: Pending: the latest\n"},
-		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable, for platform linux/arm64: Insufficient memory.\n"},
+		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable, for platform linux/arm64: Insufficient memory. (if the cluster is adding nodes, raise rolloutTimeout)\n"},
 		"never ready":              {"2", orders(false, "", "", nil), "2 of its pods: running and not ready: the latest; the last log lines of one:\n    fake logs\n"},
 		"ready":                    {"2", orders(true, "", "", nil), ""},
 	} {
@@ -71,14 +71,25 @@ func TestADeploymentThatCannotCreatePodsIsReported(t *testing.T) {
 	checkExplanation(t, newRollout(), "what its pods report is unknown: deployments.apps \"orders-deployment\" not found\n")
 }
 
-func TestSecretsAreRemovedFromWhatPodsReport(t *testing.T) {
+func TestAProbeThatEndsAContainerIsNamed(t *testing.T) {
 	t.Parallel()
-	r := newRollout()
-	r.args.SecretEnv = map[string]string{"TOKEN": "t0ken-1", "LONGER": "t0ken-1-more", "SHORT": "12", "EMPTY": ""}
-	r.args.RegistryLogin.Password = "open-sesame"
-	err := r.explain(t.Context(), errors.New("dial t0ken-1 and t0ken-1-more as open-sesame, on 12"))
-	if want := "dial [secret] and [secret] as [secret], on 12\n"; !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
+	r := newRollout(newEvent("Killing", "Container orders failed startup probe, will be restarted"), newEvent("Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404"))
+	r.Interface.(*fake.Clientset).PrependReactor("list", "events", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		kind := action.(clienttesting.ListAction).GetListRestrictions().Fields
+		reason, _ := kind.RequiresExactMatch("reason")
+		event, err := r.Interface.(*fake.Clientset).Tracker().Get(corev1.SchemeGroupVersion.WithResource("events"), "prod", reason)
+		if err != nil {
+			return true, &corev1.EventList{}, nil
+		}
+		return true, &corev1.EventList{Items: []corev1.Event{*event.(*corev1.Event)}}, nil
+	})
+	r.args.LivenessPath, r.args.Port = "/livez", 8080
+	got := r.failedProbe(t.Context(), corev1.Pod{})
+	if want := ": Container orders failed startup probe, will be restarted: Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, port 8080)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := newRollout(newEvent("Killing", "Stopping container orders")).failedProbe(t.Context(), corev1.Pod{}); got != "" {
+		t.Errorf("without a probe, got %q", got)
 	}
 }
 
@@ -99,4 +110,8 @@ func newReplicaSet(revision string) *appsv1.ReplicaSet {
 
 func newWarning(message string, seconds int64) *corev1.Event {
 	return &corev1.Event{ObjectMeta: metadata(strings.Fields(message)[1]), Message: message, LastTimestamp: metav1.NewTime(time.Unix(seconds, 0))}
+}
+
+func newEvent(reason, message string) *corev1.Event {
+	return &corev1.Event{ObjectMeta: metadata(reason), Reason: reason, Message: message}
 }

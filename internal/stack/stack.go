@@ -14,9 +14,12 @@ func Owner(ctx *pulumi.Context) string { return ctx.Project() + "/" + ctx.Stack(
 
 // Declare declares the stack's resources and outputs, and returns its services.
 func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice, error) {
-	namespace, err := microservice.NewNamespace(ctx, c.Namespace)
-	if err != nil {
-		return nil, err
+	var namespace pulumi.StringInput = pulumi.String(c.Namespace)
+	var err error
+	if c.CreateNamespace && c.Namespace != "default" { // which every cluster has
+		if namespace, err = microservice.NewNamespace(ctx, c.Namespace, Owner(ctx)); err != nil {
+			return nil, err
+		}
 	}
 	c.Service.Namespace, c.Service.Owner = namespace, Owner(ctx)
 	service, err := microservice.New(ctx, c.Name, c.Service, formerNames())

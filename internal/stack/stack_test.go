@@ -3,7 +3,10 @@ package stack_test
 import (
 	"maps"
 	"reflect"
+	"slices"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"user-service/internal/render"
 )
@@ -13,8 +16,22 @@ func TestTheStacksOutputs(t *testing.T) {
 	want := map[string]any{
 		"image": "registry.example.com/shop/orders@" + render.Digest, "url": "http://orders.team-a.svc.cluster.local", "namespace": "team-a", "replicas": 2, "maxReplicas": 10,
 	}
-	if got := declare(t, "orders").Outputs; !reflect.DeepEqual(got, want) {
+	if got := declare(t, nil).Outputs; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestANamespaceIsDeclaredIfItMayBeMissing(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		namespace, create string
+		want              bool
+	}{{"team-a", "true", true}, {"team-a", "false", false}, {"default", "true", false}} {
+		rendered := declare(t, map[string]string{"namespace": test.namespace, "createNamespace": test.create})
+		got := slices.ContainsFunc(rendered.Objects(), func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" })
+		if got != test.want || rendered.Outputs["namespace"] != test.namespace {
+			t.Errorf("%+v: declared: %t, the output is %v", test, got, rendered.Outputs["namespace"])
+		}
 	}
 }
 
@@ -28,7 +45,7 @@ func TestWhatWasDeployedBeforeTheComponentIsKept(t *testing.T) {
 		},
 	} {
 		got := map[string]string{}
-		for _, r := range declare(t, service).Resources {
+		for _, r := range declare(t, map[string]string{"name": service}).Resources {
 			for _, alias := range r.RegisterRPC.GetAliases() {
 				if alias.GetSpec().GetNoParent() {
 					got[r.Name] += alias.GetSpec().GetName()
@@ -41,14 +58,16 @@ func TestWhatWasDeployedBeforeTheComponentIsKept(t *testing.T) {
 	}
 }
 
-// declare declares a stack with everything optional.
-func declare(t *testing.T, service string) *render.Rendered {
+// declare declares a stack with everything optional, and with changes.
+func declare(t *testing.T, changes map[string]string) *render.Rendered {
 	t.Helper()
 	s, err := render.ReadStack("../testdata", "autoscaled")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Config["shop:name"] = service
+	for key, value := range changes {
+		s.Config["shop:"+key] = value
+	}
 	rendered, err := s.Render()
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -110,8 +111,7 @@ func TestAPreviewReportsAManualRestart(t *testing.T) {
 	}
 }
 
-// TestWhatBelongsToOthersIsNotTouched deploys to a namespace where another stack is, and
-// to one where somebody has applied a Deployment by hand, which is then adopted.
+// TestWhatBelongsToOthersIsNotTouched deploys to a namespace where another stack is.
 func TestWhatBelongsToOthersIsNotTouched(t *testing.T) {
 	s := newParallelStory(t, "owned")
 	s.deploy(t)
@@ -130,23 +130,100 @@ func TestWhatBelongsToOthersIsNotTouched(t *testing.T) {
 		t.Errorf("the objects were\n%s\nand are\n%s", before, after)
 	}
 	s.staysAsDeclared(t)
+}
 
+// TestObjectsMadeByHandAreAdopted takes over what somebody has made from a tutorial, under
+// load: first refused, then, because of the name of its container, without the Deployment.
+func TestObjectsMadeByHandAreAdopted(t *testing.T) {
+	s := newParallelStory(t, "by-hand")
+	s.deploy(t)
+	image := s.image(t)
 	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
 	s.kubectl(t, "wait", "--for=delete", "deployment/user-service-deployment", "--timeout=60s")
-	s.write(t, "manual.yaml", `{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "user-service-deployment"}, "spec": {
-		"selector": {"matchLabels": {"app": "user-service"}}, "template": {"metadata": {"labels": {"app": "user-service"}},
-		"spec": {"securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}, "containers": [{"name": "user-service", "image": "`+cluster.Registry+`/pause",
-		"securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}}}`)
+	s.write(t, "manual.yaml", `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: user-service-deployment}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: user-service}}
+  template:
+    metadata: {labels: {app: user-service}}
+    spec:
+      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      containers:
+      - name: web
+        image: `+image+`
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}
+        resources: {requests: {cpu: 10m}}
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: user-service}
+spec: {selector: {app: user-service}, ports: [{port: 80, targetPort: 8080}]}
+`)
 	s.kubectl(t, "apply", "--filename=manual.yaml")
-	const want = "Deployment user-service-deployment in namespace owned belongs to somebody else, who uses kubectl-client-side-apply: "
-	if out, err := s.tryPulumi(t.Context(), "preview", "--stack=dev"); err == nil || !strings.Contains(out, want) {
-		t.Errorf("the preview does not fail with %q but (%v):\n%s", want, err, out)
-	}
+	s.settled(t, 3)
+	s.allAnswer(t, 3, 40)
+	stop := s.loadFromTheNode(t)
+	s.previewFails(t, "Deployment user-service-deployment in namespace by-hand belongs to somebody else, who uses kubectl-client-side-apply: ",
+		"Service user-service in namespace by-hand belongs to somebody else, who uses kubectl-client-side-apply: ")
 	s.set(t, map[string]string{"adopt": "true"})
+	const command = "delete deployment user-service-deployment --cascade=orphan"
+	s.previewFails(t, `its container "web" would stay beside "user-service" in every pod: `, "`kubectl --context sandbox --namespace by-hand "+command+"`")
+	s.kubectl(t, strings.Fields(command)...)
 	s.up(t)
 	s.settled(t, 3)
+	load := stop()
+	if load.Failed > 0 || load.Requests == 0 {
+		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+	}
+	t.Logf("%d requests meanwhile, %d failed", load.Requests, load.Failed)
 	s.set(t, map[string]string{"adopt": "false"})
 	s.staysAsDeclared(t)
+}
+
+// TestANamespaceOfOthersIsUsedAsItIs deploys to one that a platform team has made, with
+// rights in it alone, and with what such a team may demand of pods.
+func TestANamespaceOfOthersIsUsedAsItIs(t *testing.T) {
+	s := newParallelStory(t, "others")
+	const enforce = "pod-security.kubernetes.io/enforce"
+	s.kubectl(t, "create", "namespace", s.Namespace)
+	s.kubectl(t, "label", "namespace", s.Namespace, enforce+"=baseline")
+	s.kubectl(t, "create", "serviceaccount", "ci")
+	s.kubectl(t, "create", "rolebinding", "ci", "--clusterrole=admin", "--serviceaccount="+s.Namespace+":ci")
+	token := strings.TrimSpace(s.kubectl(t, "create", "token", "ci"))
+	admin := s
+	s.run(t, "cp", sandbox(t).Kubeconfig(), "kubeconfig")
+	s = s.with("KUBECONFIG=" + filepath.Join(s.Dir, "kubeconfig"))
+	s.run(t, "kubectl", "config", "set-credentials", "ci", "--token="+token)
+	s.run(t, "kubectl", "config", "set-context", "sandbox", "--user=ci")
+
+	for _, demand := range []struct{ name, manifest, want string }{
+		{"a quota", "kind: ResourceQuota, spec: {hard: {limits.cpu: 2}}",
+			"the API server rejects pods of Deployment user-service-deployment: pods "},
+		{"a limit range", "kind: LimitRange, spec: {limits: [{type: Container, min: {cpu: 200m}}]}",
+			"minimum cpu usage per Container is 200m, but request is 10m"},
+	} {
+		admin.write(t, "demand.yaml", "{apiVersion: v1, metadata: {name: demand}, "+demand.manifest+"}")
+		admin.kubectl(t, "apply", "--filename=demand.yaml")
+		s.previewFails(t, demand.want)
+		admin.kubectl(t, "delete", "--filename=demand.yaml")
+	}
+	s.set(t, map[string]string{"createNamespace": "false"})
+	s.up(t)
+	s.settled(t, 3)
+	s.staysAsDeclared(t)
+	s.set(t, map[string]string{"createNamespace": "true"})
+	s.staysAsDeclared(t)
+	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
+	if level := admin.kubectl(t, "get", "namespace", s.Namespace, "--output=jsonpath={.metadata.labels}"); !strings.Contains(level, `"`+enforce+`":"baseline"`) {
+		t.Errorf("the namespace's labels are %s", level)
+	}
+	s.set(t, map[string]string{"createNamespace": "false", "namespace": "missing"})
+	admin.previewFails(t, `namespace ("missing") does not exist, and createNamespace is false: `)
 }
 
 // TestDestroyAndUpAtOnce deploys again while what was deployed is still being deleted.
@@ -191,4 +268,19 @@ func TestAServiceScaledToZeroStartsAgain(t *testing.T) {
 	s.settled(t, 2)
 	t.Logf("started in %.1f s", took.Seconds())
 	s.staysAsDeclared(t)
+	t.Run("with an injected container without a CPU request", s.scalesWithAnInjectedContainer)
+}
+
+// scalesWithAnInjectedContainer adds a container to the pods, as a service mesh does. The
+// autoscaler still reads the service's CPU, so that the next release succeeds, and the
+// container stays.
+func (s story) scalesWithAnInjectedContainer(t *testing.T) {
+	s.kubectl(t, "patch", "deployment", "user-service-deployment", "--field-manager=injector", `--patch={"spec": {"template": {"spec": {"containers": [
+		{"name": "aaa-proxy", "image": "`+cluster.Registry+`/pause", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}}}`)
+	s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
+	s.setEnv(t, map[string]string{"RELEASE": "2"})
+	s.up(t)
+	if pod := s.pods(t)[0]; len(pod.Spec.Containers) != 2 {
+		t.Errorf("the pods have %d containers, want the injected one too", len(pod.Spec.Containers))
+	}
 }

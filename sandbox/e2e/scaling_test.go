@@ -86,8 +86,8 @@ func (s story) cpu(t *testing.T) int {
 		return -1
 	}
 	for _, metric := range hpa.Status.CurrentMetrics {
-		if metric.Resource != nil && metric.Resource.Current.AverageUtilization != nil {
-			return int(*metric.Resource.Current.AverageUtilization)
+		if metric.ContainerResource != nil && metric.ContainerResource.Current.AverageUtilization != nil {
+			return int(*metric.ContainerResource.Current.AverageUtilization)
 		}
 	}
 	return -1

@@ -25,13 +25,19 @@ func TestNoSecretIsInSight(t *testing.T) {
 	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "30"})
 	s.setEnv(t, map[string]string{"LOG_LEVEL": "debug"})
 	s.setLogin(t, "robot", password)
-	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url(), "TOKEN": "t0ken-s3same"})
+	const key = "\n-----BEGIN KEY-----\nMIIEows3same\nu7s3sameQ==\n-----END KEY-----"
+	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url(), "TOKEN": "t0ken-s3same", "KEY": key})
+	s.setPaths(t, "secretEnv", map[string]string{"PLAIN": "1"})
+	s.previewFails(t, "secretEnv.PLAIN is not encrypted in Pulumi.dev.yaml: set it again with `pulumi config set --path --secret secretEnv.PLAIN`")
+	s.pulumi(t, "config", "rm", "--stack=dev", "--path", "secretEnv.PLAIN")
 	secrets := map[string]string{
 		"the registry's password": password,
 		"the registry's login":    base64.StdEncoding.EncodeToString([]byte("robot:" + password)),
 		"the connection string":   db.url(),
 		"the database's password": db.password,
 		"the token":               "t0ken-s3same",
+		"a line of the key":       "MIIEows3same",
+		"another line of it":      "u7s3sameQ==",
 	}
 
 	texts := s.texts(t)
@@ -41,7 +47,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 	checkNoSecrets(t, secrets, texts)
 
 	// A release that logs its secrets.
-	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"))\n\tos.Exit(3)\n")
+	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"), os.Getenv(\"KEY\"))\n\tos.Exit(3)\n")
 	out, err := s.tryUp(t)
 	if err == nil || !strings.Contains(out, "[secret]") {
 		t.Errorf("up does not print the pods' log without the secrets but (%v):\n%s", err, out)
