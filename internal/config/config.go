@@ -21,10 +21,10 @@ type Config struct {
 	Namespace string
 	// Whether to create the namespace if it is missing. One that exists is used as it is.
 	CreateNamespace bool
+	Adopt           bool              // whether to take over objects that belong to others
 	Context         string            // of the kubeconfig
 	Cluster         string            // of the kubeconfig, instead of the context's; may be empty
 	Kubeconfig      string            // a path or the content; empty for KUBECONFIG or ~/.kube/config
-	Adopt           bool              // whether to take over objects that belong to others
 	Service         microservice.Args // but for Namespace and Owner, which internal/stack adds
 }
 
@@ -36,11 +36,11 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 	c := Config{
 		Name:            r.text("name", serviceName),
 		Namespace:       r.text("namespace", namespace),
+		Adopt:           r.text("adopt", trueOrFalse) == "true",
 		CreateNamespace: r.text("createNamespace", trueOrFalse) == "true",
 		Context:         config.Get(ctx, "kubernetes:context"),
 		Cluster:         config.Get(ctx, "kubernetes:cluster"),
 		Kubeconfig:      config.Get(ctx, "kubernetes:kubeconfig"),
-		Adopt:           r.text("adopt", trueOrFalse) == "true",
 		Service: microservice.Args{
 			Build: microservice.Build{
 				Repository: r.text("image", repository),

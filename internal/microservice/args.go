@@ -27,6 +27,7 @@ type Args struct {
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
 	RolloutTimeout                         time.Duration // for a new revision to get all its pods ready
 	ScaledToZero                           []string      // Deployments that were scaled to zero, which switches autoscalers off
+	UnnamedPorts                           []string      // Services that others have made with a port without a name
 }
 
 // Autoscaled reports whether the number of pods may vary.

@@ -43,6 +43,15 @@ func TestEverythingUsesTheContainersPortAndPaths(t *testing.T) {
 	}
 }
 
+func TestAServiceOfOthersKeepsItsPortWithoutAName(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.UnnamedPorts = []string{"orders"}
+	d := declare(t, "team-a", a, "users")
+	d.check(t, map[string]any{"orders:spec.ports[0].name": "", "orders:spec.ports[0].targetPort": 9090, "orders-policy:spec.ingress[0].ports[0].port": 9090})
+	d.check(t, map[string]any{"users:spec.ports[0].name": "http", "users:spec.ports[0].targetPort": "http", "users-policy:spec.ingress[0].ports[0].port": "http"})
+}
+
 func TestAPodHasTimeToDrain(t *testing.T) {
 	t.Parallel()
 	d := declare(t, "team-a", args())

@@ -26,7 +26,7 @@ func (m *Microservice) newNetworkPolicy(ctx *pulumi.Context) error {
 			PodSelector: m.selector(),
 			PolicyTypes: pulumi.ToStringArray([]string{"Ingress", "Egress"}),
 			Ingress: networkingv1.NetworkPolicyIngressRuleArray{
-				networkingv1.NetworkPolicyIngressRuleArgs{Ports: networkingv1.NetworkPolicyPortArray{port("TCP", pulumi.String(httpPort))}},
+				networkingv1.NetworkPolicyIngressRuleArgs{Ports: networkingv1.NetworkPolicyPortArray{port("TCP", m.podPort())}},
 			},
 			Egress: egress,
 		},

@@ -19,7 +19,7 @@ import (
 // Check checks that the cluster answers, that the registry accepts the login, that no
 // object belongs to somebody else and, in a preview, that the API server accepts the
 // objects. It returns the cluster, and completes the configuration with what the stack
-// must know of it: whose its namespace is, and what somebody has scaled to zero.
+// must know of it: whose the namespace is, which ports have no name, what is scaled to zero.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	cluster, err := cluster.Connect(*c)
 	if err != nil {
@@ -38,6 +38,9 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 		return nil, err
 	}
 	if err := checkObjects(ctx, *c, cluster); err != nil {
+		return nil, err
+	}
+	if c.Service.UnnamedPorts, err = unnamedPorts(ctx.Context(), cluster); err != nil {
 		return nil, err
 	}
 	c.Service.ScaledToZero, err = scaledToZero(ctx.Context(), cluster)
@@ -90,6 +93,20 @@ func scaledToZero(ctx context.Context, cl *cluster.Cluster) (names []string, err
 		}
 	}
 	return names, err
+}
+
+// unnamedPorts returns the names of Services in the stack's namespace whose port has none.
+func unnamedPorts(ctx context.Context, cl *cluster.Cluster) (services []string, err error) {
+	list, err := cl.CoreV1().Services(cl.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the Services of namespace %s: %w", cl.Namespace, err)
+	}
+	for _, s := range list.Items {
+		if len(s.Spec.Ports) == 1 && s.Spec.Ports[0].Name == "" {
+			services = append(services, s.Name)
+		}
+	}
+	return services, nil
 }
 
 func listDeployments(ctx context.Context, cl *cluster.Cluster) ([]appsv1.Deployment, error) {

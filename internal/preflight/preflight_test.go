@@ -151,13 +151,15 @@ func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 	checkError(t, err, "")
 }
 
-func TestAnUpFindsWhatHasBeenScaledToZero(t *testing.T) {
+func TestAnUpFindsWhatOthersHaveDone(t *testing.T) {
 	t.Parallel()
-	s := &apiServer{answers: map[string]string{"GET deployments": `{"kind": "DeploymentList", "apiVersion": "apps/v1", "items": [
+	s := &apiServer{answers: map[string]string{"GET services": `{"kind": "ServiceList", "apiVersion": "v1", "items": [
+		{"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}}, {"metadata": {"name": "b"}, "spec": {"ports": [{"name": "http", "port": 80}]}}]}`,
+		"GET deployments": `{"kind": "DeploymentList", "apiVersion": "apps/v1", "items": [
 		{"metadata": {"name": "a"}, "spec": {"replicas": 0}}, {"metadata": {"name": "b"}, "spec": {"replicas": 3}}, {"metadata": {"name": "c"}}]}`}}
 	c, _, err := check(t, s, false, nil)
-	if err != nil || !slices.Equal(c.Service.ScaledToZero, []string{"a"}) || len(s.applied) > 0 {
-		t.Errorf("scaled to zero are %q, applied was %q (%v)", c.Service.ScaledToZero, s.applied, err)
+	if a := []string{"a"}; err != nil || !slices.Equal(c.Service.ScaledToZero, a) || !slices.Equal(c.Service.UnnamedPorts, a) || len(s.applied) > 0 {
+		t.Errorf("scaled to zero are %q, without a port's name %q, applied was %q (%v)", c.Service.ScaledToZero, c.Service.UnnamedPorts, s.applied, err)
 	}
 }
 

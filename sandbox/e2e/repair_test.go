@@ -166,6 +166,7 @@ spec: {selector: {app: user-service}, ports: [{port: 80, targetPort: 8080}]}
 `)
 	s.kubectl(t, "apply", "--filename=manual.yaml")
 	s.settled(t, 3)
+	s.startProbe(t)
 	s.allAnswer(t, 3, 40)
 	stop := s.loadFromTheNode(t)
 	s.previewFails(t, "Deployment user-service-deployment in namespace by-hand belongs to somebody else, who uses kubectl-client-side-apply: ",

@@ -100,7 +100,7 @@ var (
 	// it.
 	metrics = &turn{1}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{2}
+	waiting = &turn{3}
 	// kubelet is one that starts pods in time: a hundred at once make others wait.
 	kubelet = &turn{1}
 
