@@ -40,6 +40,7 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"goImage without a tag":     {keys{"goImage": "golang"}, `goImage ("golang") is a different image over time: set it with |pulumi config set goImage golang:1.26-alpine|`},
 		"goImage latest":            {keys{"goImage": "ghcr.io/acme/go:latest"}, `goImage ("ghcr.io/acme/go:latest") is a different image over time: set it with |pulumi config set goImage ghcr.io/acme/go:1.26-alpine|`},
 		"platform without a system": {keys{"platform": "arm64"}, `platform ("arm64") is not linux/<architecture>, like linux/amd64 or linux/arm64` + orDefault("platform")},
+		"platform misspelt":         {keys{"platform": "linux/arm46"}, `platform ("linux/arm46") is not linux/<architecture>, like linux/amd64 or linux/arm64` + orDefault("platform")},
 		"port only for root":        {keys{"port": "80"}, `port (80) is below 1024: set it with |pulumi config set port 1024|`},
 		"port above all":            {keys{"port": "70000"}, `port (70000) is above 65535: set it with |pulumi config set port 65535|`},
 		"livenessPath as a URL":     {keys{"livenessPath": "http://x/livez"}, `livenessPath ("http://x/livez") is not an HTTP path, like /healthz` + orDefault("livenessPath")},

@@ -30,7 +30,7 @@ func matches(expression, problem string) rule {
 var (
 	// A pod's name, which is its host name, adds 28 characters to this one and may have 63.
 	serviceName = matches(`[a-z]([a-z0-9-]{0,33}[a-z0-9])?`, "is not a name for a service (lower-case letters, digits and inner hyphens, a letter first, at most 35)")
-	platform    = matches(`linux/[a-z0-9]+(/v[0-9]+)?`, "is not linux/<architecture>, like linux/amd64 or linux/arm64")
+	platform    = matches(`linux/(386|amd64|arm|arm64|loong64|mips64le|ppc64le|riscv64|s390x)(/v[0-9]+)?`, "is not linux/<architecture>, like linux/amd64 or linux/arm64")
 	trueOrFalse = matches(`true|false`, "is not true or false")
 	urlPath     = matches(`/[!-~]*`, "is not an HTTP path, like /healthz")
 )

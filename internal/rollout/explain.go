@@ -98,7 +98,8 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 		}
 		return problem{what + r.failedProbe(ctx, pod), r.redactStart(ended.Message)}
 	case waiting != nil && waiting.Message != "":
-		return problem{what: waiting.Reason + ": " + waiting.Message}
+		message, _, _ := strings.Cut(waiting.Message, " (pod: ") // not of this pod alone
+		return problem{what: waiting.Reason + ": " + message}
 	case waiting != nil:
 		return problem{what: waiting.Reason + r.lastEvent(ctx, pod, "type=Warning")}
 	case !c.Ready:

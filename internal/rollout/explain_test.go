@@ -38,6 +38,7 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 		"exited":                   {"2", exited, "2 of its pods: Completed, exit code 0\n"},
 		"ready again":              {"2", orders(true, "", "", &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}), "2 of its pods: OOMKilled, exit code 137\n"},
 		"without an image":         {"2", orders(false, "ImagePullBackOff", "x: not found", nil), "2 of its pods: ImagePullBackOff: x: not found\n"},
+		"as root":                  {"2", orders(false, "CreateContainerConfigError", `image will run as root (pod: "a", container: orders)`, nil), "2 of its pods: CreateContainerConfigError: image will run as root\n"},
 		"being created":            {"2", orders(false, "ContainerCreating", "", nil), "2 of its pods: ContainerCreating: the latest\n"},
 		"without containers":       {"2", corev1.PodStatus{Phase: corev1.PodPending}, "2 of its pods: Pending: the latest\n"},
 		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable, for platform linux/arm64: Insufficient memory. (if the cluster is adding nodes, raise rolloutTimeout)\n"},

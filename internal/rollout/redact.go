@@ -51,7 +51,7 @@ func spell(secret string) []string {
 func (r rollout) redactStart(log string) string {
 	for _, secret := range r.args.SecretEnv {
 		for _, spelling := range spell(secret) {
-			for cut := 1; len(spelling)-cut >= shortest; cut++ {
+			for cut := 1; len(spelling)-cut >= 2*shortest; cut++ {
 				if rest, found := strings.CutPrefix(log, spelling[cut:]); found {
 					return "[secret]" + rest
 				}

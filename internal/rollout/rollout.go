@@ -59,7 +59,7 @@ func waitFor(ctx *pulumi.Context, cl *cluster.Cluster, service *microservice.Mic
 	}
 	err = cluster.Poll(ctx.Context(), r.args.RolloutTimeout, func(ctx context.Context) error {
 		err := r.checkDeployment(ctx)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			show(err.Error())
 		}
 		return err
