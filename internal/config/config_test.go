@@ -10,7 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"user-service/internal/config"
-	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 // keys are changed ones, with the project's name or without.
@@ -162,7 +162,7 @@ func TestMaxReplicasIsReplicasUnlessItIsSet(t *testing.T) {
 // is set and empty.
 func read(t *testing.T, changes keys, secrets ...string) (c config.Config, err error) {
 	t.Helper()
-	s, err := render.ReadStack("../testdata", "fixed")
+	s, err := stackfile.Read("../testdata", "fixed")
 	if err != nil {
 		t.Fatal(err)
 	}

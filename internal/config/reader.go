@@ -3,21 +3,16 @@ package config
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/diag/colors"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/workspace"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"user-service/internal/microservice"
+	"user-service/internal/stackfile"
 	"user-service/internal/suggest"
 )
 
@@ -52,38 +47,28 @@ func (r *reader) secret(key, path string) string {
 	return value
 }
 
-// encrypted stands for an encrypted value where no passphrase is given.
-const encrypted = "[secret]"
-
 // checkAllEncrypted checks that no value of a map stands among encrypted ones as it is:
 // for Pulumi, one encrypted value makes all of the map secret.
 func (r *reader) checkAllEncrypted(key string) {
 	var variables map[string]any
-	if json.Unmarshal([]byte(r.asInFile(key)), &variables) != nil || !slices.Contains(slices.Collect(maps.Values(variables)), any(encrypted)) {
+	if json.Unmarshal([]byte(r.asInFile(key)), &variables) != nil || !slices.Contains(slices.Collect(maps.Values(variables)), any(stackfile.Encrypted)) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		if variables[name] != encrypted {
+		if variables[name] != stackfile.Encrypted {
 			r.errorf("%[1]s.%[2]s is not encrypted in Pulumi.%[3]s.yaml: set it again with `pulumi config set --path --secret %[1]s.%[2]s`", key, name, r.ctx.Stack())
 		}
 	}
 }
 
-// asInFile is a key's text as the stack's file has it, with encrypted for each value that
-// is. Without an engine, its text is that already.
+// asInFile is a key's text as the stack's file has it. Without an engine, that is all that
+// there is; with one, the file may be another, given by --config-file.
 func (r *reader) asInFile(key string) string {
 	if r.ctx.RunningWithMocks() {
 		return r.value(key)
 	}
-	file, err := workspace.DetectProjectStack(diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never}), tokens.QName(r.ctx.Stack()))
-	if err != nil {
-		return "" // another file, given by --config-file
-	}
-	values, err := file.Config.Decrypt(config.NewBlindingDecrypter())
-	if err != nil {
-		return ""
-	}
-	return values[config.MustMakeKey(r.ctx.Project(), key)]
+	stack, _ := stackfile.Read(".", r.ctx.Stack())
+	return stack.Config[r.ctx.Project()+":"+key]
 }
 
 // plain is value for one that ends up in the manifests.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -21,28 +20,20 @@ import (
 // checkOwnership checks that no object that is about to be declared exists already and
 // belongs to somebody else: Pulumi would overwrite it, and delete it with the stack. A
 // namespace may be shared.
-func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, objects []*unstructured.Unstructured) error {
+func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, objects []object) error {
 	var errs []error
-	for _, object := range objects {
-		if object.GetKind() == "Namespace" {
+	for _, o := range objects {
+		if !o.exists() || o.kind() == "Namespace" {
 			continue
 		}
-		live, err := objectsLike(cl.Dynamic, object).Get(ctx.Context(), object.GetName(), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
-			continue
-		}
-		name := fmt.Sprintf("%s %s in namespace %s", object.GetKind(), object.GetName(), object.GetNamespace())
-		if err != nil {
-			return fmt.Errorf("get %s: %w", name, err)
-		}
-		switch owner := owner(live); {
+		switch owner := owner(o.live); {
 		case owner == "" || owner == "stack "+stack.Owner(ctx):
 		case !c.Adopt:
-			errs = append(errs, fmt.Errorf("%s belongs to %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", name, owner))
-		case object.GetKind() == "Deployment":
-			if err := checkAdoption(live, object); err != nil {
-				errs = append(errs, fmt.Errorf("%s cannot be taken over: %w: delete it without its pods, which keep serving until this stack's are ready, with %s",
-					name, err, cl.Kubectl("--namespace "+object.GetNamespace()+" delete deployment "+object.GetName()+" --cascade=orphan")))
+			errs = append(errs, fmt.Errorf("%v in namespace %s belongs to %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", o, cl.Namespace, owner))
+		case o.kind() == "Deployment":
+			if err := checkAdoption(o); err != nil {
+				errs = append(errs, fmt.Errorf("%v in namespace %s cannot be taken over: %w: delete it without its pods, which keep serving until this stack's are ready, with %s",
+					o, cl.Namespace, err, cl.Kubectl("--namespace "+cl.Namespace+" delete deployment "+o.name()+" --cascade=orphan")))
 			}
 		}
 	}
@@ -51,14 +42,14 @@ func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, o
 
 // checkAdoption checks that a Deployment that was not declared by this program can become
 // what it declares by an update.
-func checkAdoption(live, declared *unstructured.Unstructured) error {
-	now, _, _ := unstructured.NestedMap(live.Object, "spec", "selector", "matchLabels")
-	then, _, _ := unstructured.NestedMap(declared.Object, "spec", "selector", "matchLabels")
+func checkAdoption(o object) error {
+	now, _, _ := unstructured.NestedMap(o.live.Object, "spec", "selector", "matchLabels")
+	then, _, _ := unstructured.NestedMap(o.declared.Object, "spec", "selector", "matchLabels")
 	if !maps.Equal(now, then) {
 		return fmt.Errorf("it selects pods by %v instead of %v, which no update can change", now, then)
 	}
-	ours := containerNames(declared)
-	for _, name := range containerNames(live) {
+	ours := containerNames(o.declared)
+	for _, name := range containerNames(o.live) {
 		if !slices.Contains(ours, name) {
 			return fmt.Errorf("its container %q would stay beside %q in every pod", name, ours[0])
 		}

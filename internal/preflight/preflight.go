@@ -3,12 +3,10 @@
 package preflight
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"user-service/internal/cluster"
@@ -19,32 +17,42 @@ import (
 // Check checks that the cluster answers, that the registry accepts the login, that no
 // object belongs to somebody else and, in a preview, that the API server accepts the
 // objects. It returns the cluster, and completes the configuration with what the stack
-// must know of it: whose the namespace is, which ports have no name, what is scaled to zero.
+// must know of it: whose the namespace is, what is scaled to zero, which ports have no name.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
-	cluster, err := cluster.Connect(*c)
+	cl, err := cluster.Connect(*c)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVersion(cluster); err != nil {
-		return nil, err
-	}
-	if err := waitForDeletions(ctx, *c, cluster); err != nil {
-		return nil, err
-	}
-	if err := checkNamespace(ctx, c, cluster); err != nil {
+	if err := checkVersion(cl); err != nil {
 		return nil, err
 	}
 	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
 		return nil, err
 	}
-	if err := checkObjects(ctx, *c, cluster); err != nil {
+	all := *c
+	all.CreateNamespace = true // to see whose it is
+	rendered, err := render.Config(ctx, all)
+	if err != nil {
 		return nil, err
 	}
-	if c.Service.UnnamedPorts, err = unnamedPorts(ctx.Context(), cluster); err != nil {
+	objects, err := observe(ctx.Context(), cl, rendered.Objects())
+	if err != nil {
 		return nil, err
 	}
-	c.Service.ScaledToZero, err = scaledToZero(ctx.Context(), cluster)
-	return cluster, err
+	if objects, err = waitForDeletions(ctx, *c, cl, objects); err != nil {
+		return nil, err
+	}
+	if objects, err = checkNamespace(ctx, c, cl, objects); err != nil {
+		return nil, err
+	}
+	if err := checkOwnership(ctx, *c, cl, objects); err != nil {
+		return nil, err
+	}
+	complete(c, objects)
+	if ctx.DryRun() {
+		err = checkAdmission(ctx, objects)
+	}
+	return cl, err
 }
 
 // oldest is the first version that has all fields of the manifests: the preStop sleep and
@@ -66,53 +74,16 @@ func checkVersion(cl *cluster.Cluster) error {
 	return nil
 }
 
-// checkObjects renders what is about to be declared, and checks that it is this stack's to
-// declare and, in a preview, that the API server accepts it.
-func checkObjects(ctx *pulumi.Context, c config.Config, cluster *cluster.Cluster) error {
-	rendered, err := render.Config(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := checkOwnership(ctx, c, cluster, rendered.Objects()); err != nil || !ctx.DryRun() {
-		return err
-	}
-	notes, err := checkAdmission(ctx.Context(), cluster.Dynamic, rendered.Objects())
-	for _, note := range notes {
-		_ = ctx.Log.Info(note, nil)
-	}
-	return err
-}
-
-// scaledToZero returns the names of Deployments in the stack's namespace that somebody
-// has scaled to zero pods.
-func scaledToZero(ctx context.Context, cl *cluster.Cluster) (names []string, err error) {
-	deployments, err := listDeployments(ctx, cl)
-	for _, d := range deployments {
-		if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
-			names = append(names, d.Name)
+// complete adds to the configuration what others have made of the objects.
+func complete(c *config.Config, objects []object) {
+	for _, o := range objects {
+		replicas, found, _ := unstructured.NestedInt64(o.live.Object, "spec", "replicas")
+		if o.kind() == "Deployment" && found && replicas == 0 {
+			c.Service.ScaledToZero = append(c.Service.ScaledToZero, o.name())
+		}
+		ports, _, _ := unstructured.NestedSlice(o.live.Object, "spec", "ports")
+		if o.kind() == "Service" && len(ports) == 1 && ports[0].(map[string]any)["name"] == nil {
+			c.Service.UnnamedPorts = append(c.Service.UnnamedPorts, o.name())
 		}
 	}
-	return names, err
-}
-
-// unnamedPorts returns the names of Services in the stack's namespace whose port has none.
-func unnamedPorts(ctx context.Context, cl *cluster.Cluster) (services []string, err error) {
-	list, err := cl.CoreV1().Services(cl.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the Services of namespace %s: %w", cl.Namespace, err)
-	}
-	for _, s := range list.Items {
-		if len(s.Spec.Ports) == 1 && s.Spec.Ports[0].Name == "" {
-			services = append(services, s.Name)
-		}
-	}
-	return services, nil
-}
-
-func listDeployments(ctx context.Context, cl *cluster.Cluster) ([]appsv1.Deployment, error) {
-	list, err := cl.AppsV1().Deployments(cl.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the Deployments of namespace %s: %w", cl.Namespace, err)
-	}
-	return list.Items, nil
 }

@@ -20,6 +20,7 @@ import (
 	"user-service/internal/preflight"
 	"user-service/internal/program"
 	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 // nowhere is an address that nothing listens on.
@@ -83,7 +84,7 @@ func TestAPreviewHasTheAPIServerValidateAPod(t *testing.T) {
 
 func TestANamespaceThatExistsIsUsedAsItIs(t *testing.T) {
 	t.Parallel()
-	const missing = `namespace ("default") does not exist, and createNamespace is false: create it with |kubectl --context here create namespace default|, or have the stack create it with |pulumi config set createNamespace true|`
+	const missing = `namespace ("team-a") does not exist, and createNamespace is false: create it with |kubectl --context here create namespace team-a|, or have the stack create it with |pulumi config set createNamespace true|`
 	namespace := func(metadata string) string {
 		return `{"kind": "Namespace", "apiVersion": "v1", "metadata": {` + metadata + `}}`
 	}
@@ -104,7 +105,7 @@ func TestANamespaceThatExistsIsUsedAsItIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, _, err := check(t, &apiServer{answers: map[string]string{"GET default": test.answer}}, false, map[string]string{"createNamespace": test.create})
+			c, _, err := check(t, &apiServer{answers: map[string]string{"GET team-a": test.answer}}, false, map[string]string{"namespace": "team-a", "createNamespace": test.create})
 			checkError(t, err, test.err)
 			if err == nil && c.CreateNamespace != test.want {
 				t.Errorf("the stack declares it: %t, want %t", c.CreateNamespace, test.want)
@@ -153,35 +154,44 @@ func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 
 func TestAnUpFindsWhatOthersHaveDone(t *testing.T) {
 	t.Parallel()
-	s := &apiServer{answers: map[string]string{"GET services": `{"kind": "ServiceList", "apiVersion": "v1", "items": [
-		{"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}}, {"metadata": {"name": "b"}, "spec": {"ports": [{"name": "http", "port": 80}]}}]}`,
-		"GET deployments": `{"kind": "DeploymentList", "apiVersion": "apps/v1", "items": [
-		{"metadata": {"name": "a"}, "spec": {"replicas": 0}}, {"metadata": {"name": "b"}, "spec": {"replicas": 3}}, {"metadata": {"name": "c"}}]}`}}
-	c, _, err := check(t, s, false, nil)
-	if a := []string{"a"}; err != nil || !slices.Equal(c.Service.ScaledToZero, a) || !slices.Equal(c.Service.UnnamedPorts, a) || len(s.applied) > 0 {
-		t.Errorf("scaled to zero are %q, without a port's name %q, applied was %q (%v)", c.Service.ScaledToZero, c.Service.UnnamedPorts, s.applied, err)
+	const owned = `"metadata": {"annotations": {"microservice/stack": "shop/dev"}}`
+	for _, test := range []struct {
+		replicas, port        string
+		scaledToZero, unnamed []string
+	}{
+		{"0", `{"port": 80}`, []string{"orders-deployment"}, []string{"orders"}},
+		{"3", `{"name": "http", "port": 80}`, nil, nil},
+	} {
+		s := &apiServer{answers: map[string]string{
+			"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", ` + owned + `, "spec": {"replicas": ` + test.replicas + `}}`,
+			"GET orders":            `{"kind": "Service", "apiVersion": "v1", ` + owned + `, "spec": {"ports": [` + test.port + `]}}`,
+		}}
+		c, _, err := check(t, s, false, nil)
+		if err != nil || !slices.Equal(c.Service.ScaledToZero, test.scaledToZero) || !slices.Equal(c.Service.UnnamedPorts, test.unnamed) || len(s.applied) > 0 {
+			t.Errorf("scaled to zero are %q, without a port's name %q, applied was %q (%v)", c.Service.ScaledToZero, c.Service.UnnamedPorts, s.applied, err)
+		}
 	}
 }
 
 func TestAnUpWaitsForWhatIsBeingDeleted(t *testing.T) {
 	t.Parallel()
-	const metadata = `"metadata": {"name": "orders", "deletionTimestamp": "2026-01-01T00:00:00Z"}`
-	const namespace, deployments = `{"kind": "Namespace", "apiVersion": "v1", ` + metadata + `}`, `{"kind": "DeploymentList", "apiVersion": "apps/v1", "items": [{` + metadata + `}]}`
-	const still = "%[1]s is still being deleted after 1s (rolloutTimeout): run |kubectl --context here get %[1]s --namespace default --output yaml| to see what it waits for"
+	const metadata = `"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "annotations": {"microservice/stack": "shop/dev"}}`
+	const namespace, deployment = `{"kind": "Namespace", "apiVersion": "v1", ` + metadata + `}`, `{"kind": "Deployment", "apiVersion": "apps/v1", ` + metadata + `}`
+	const still = "%[1]s is still being deleted after 1s (rolloutTimeout): run |kubectl --context here get %[1]s --namespace team-a --output yaml| to see what it waits for"
 	for name, test := range map[string]struct {
 		request, answer string
 		once, preview   bool
 		want, infos     string
 	}{
-		"a namespace":             {"GET default", namespace, false, false, fmt.Sprintf(still, "namespace default"), ""},
-		"a Deployment":            {"GET deployments", deployments, false, false, fmt.Sprintf(still, "Deployment orders"), ""},
-		"one that goes":           {"GET deployments", deployments, true, false, "", ""},
-		"one that a preview sees": {"GET deployments", deployments, false, true, "", "Deployment orders is being deleted: |pulumi up| waits until it is gone\n"},
-		"a namespace of others":   {"GET default", failure(403, "Forbidden", "no"), false, false, "", ""},
+		"a namespace":             {"GET team-a", namespace, false, false, fmt.Sprintf(still, "Namespace team-a"), ""},
+		"a Deployment":            {"GET orders-deployment", deployment, false, false, fmt.Sprintf(still, "Deployment orders-deployment"), ""},
+		"one that goes":           {"GET orders-deployment", deployment, true, false, "", ""},
+		"one that a preview sees": {"GET orders-deployment", deployment, false, true, "", "Deployment orders-deployment is being deleted: |pulumi up| waits until it is gone\n"},
+		"a namespace of others":   {"GET team-a", failure(403, "Forbidden", "no"), false, false, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, infos, err := check(t, &apiServer{answers: map[string]string{test.request: test.answer}, once: test.once}, test.preview, nil)
+			_, infos, err := check(t, &apiServer{answers: map[string]string{test.request: test.answer}, once: test.once}, test.preview, map[string]string{"namespace": "team-a"})
 			checkError(t, err, test.want)
 			if want := strings.ReplaceAll(test.infos, "|", "`"); infos != want {
 				t.Errorf("logged %q, want %q", infos, want)
@@ -198,8 +208,8 @@ func TestAClusterThatDoesNotAnswerIsAnError(t *testing.T) {
 	checkError(t, unauthorized, `the cluster of kubernetes:context ("here") does not answer: the server has asked for the client to provide credentials: run |kubectl --context here version|`)
 	_, _, old := check(t, &apiServer{answers: map[string]string{"GET version": `{"gitVersion": "v1.29.3-eks-adc7111"}`}}, true, nil)
 	checkError(t, old, `the cluster of kubernetes:context ("here") runs Kubernetes v1.29.3-eks-adc7111, and the manifests need 1.30: upgrade it, or choose another with |pulumi config set kubernetes:context <name>|`)
-	_, _, forbidden := check(t, &apiServer{answers: map[string]string{"GET deployments": failure(403, "Forbidden", "no")}}, false, nil)
-	checkError(t, forbidden, "list the Deployments of namespace default: no")
+	_, _, down := check(t, &apiServer{answers: map[string]string{"GET orders-hpa": failure(503, "ServiceUnavailable", "down")}}, false, nil)
+	checkError(t, down, "get HorizontalPodAutoscaler orders-hpa: down")
 }
 
 func TestARegistryThatRejectsTheLoginIsAnError(t *testing.T) {
@@ -241,7 +251,7 @@ func TestARegistryThatRejectsTheLoginIsAnError(t *testing.T) {
 // that is gone if it is nil. It returns what they have completed and logged.
 func check(t *testing.T, server *apiServer, preview bool, changes map[string]string) (c config.Config, infos string, err error) {
 	t.Helper()
-	s, err := render.ReadStack("../testdata", "fixed")
+	s, err := stackfile.Read("../testdata", "fixed")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +304,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case answer != "":
-	case r.Method == http.MethodGet && strings.HasPrefix(name, "orders"):
+	case r.Method == http.MethodGet && (strings.HasPrefix(name, "orders") || name == "team-a"):
 		answer = failure(404, "NotFound", name+" not found")
 	default:
 		answer = `{"kind": "DeploymentList", "apiVersion": "apps/v1"}` // to the requests that need no other

@@ -101,8 +101,8 @@ func sizes(objects []*unstructured.Unstructured) string {
 var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+\S*\b(image|version|goImage|platform):`)
 
 // builds says which images may change: those whose source or build settings do.
-func (p preview) builds(stack string, rendered *render.Rendered) (lines []string) {
-	settings, err := p.git("diff", "--unified=0", p.base, "--", "Pulumi."+stack+".yaml")
+func (p preview) builds(file string, rendered *render.Rendered) (lines []string) {
+	settings, err := p.git("diff", "--unified=0", p.base, "--", file)
 	for _, resource := range rendered.Resources {
 		build := resource.Inputs["build"]
 		if !build.IsObject() {

@@ -10,9 +10,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"user-service/internal/program"
 	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 func main() {
@@ -32,7 +34,7 @@ type preview struct{ folder, base, out string }
 // run previews stacks: if none is named, all that have a file.
 func (p preview) run(out io.Writer, names []string) (err error) {
 	if len(names) == 0 {
-		if names, err = render.Stacks(p.folder); err != nil {
+		if names, err = stackfile.Names(p.folder); err != nil {
 			return err
 		}
 	}
@@ -47,7 +49,15 @@ func (p preview) run(out io.Writer, names []string) (err error) {
 }
 
 func (p preview) stack(out io.Writer, name string) error {
-	rendered, err := render.Folder(p.folder, name)
+	read, err := stackfile.Read(p.folder, name)
+	if err != nil {
+		return err
+	}
+	if len(read.Environments) > 0 {
+		fmt.Fprintf(out, "%s: unknown, because it has values in %s, which `pulumi preview` reads\n", name, strings.Join(read.Environments, ", "))
+		return nil
+	}
+	rendered, err := render.Stack(read)
 	if err != nil {
 		return err
 	}
@@ -66,7 +76,7 @@ func (p preview) stack(out io.Writer, name string) error {
 		return err
 	}
 	golden := "testdata/" + name + ".yaml"
-	lines, err := p.compare(golden, name, rendered)
+	lines, err := p.compare(golden, read.File, rendered)
 	if err != nil {
 		return err
 	}
@@ -81,7 +91,7 @@ func (p preview) stack(out io.Writer, name string) error {
 }
 
 // compare says what changes since the base, or why that is unknown.
-func (p preview) compare(golden, stack string, rendered *render.Rendered) ([]string, error) {
+func (p preview) compare(golden, file string, rendered *render.Rendered) ([]string, error) {
 	before, err := p.atBase(golden)
 	if errors.Is(err, errNoHistory) {
 		return []string{err.Error()}, nil
@@ -93,5 +103,5 @@ func (p preview) compare(golden, stack string, rendered *render.Rendered) ([]str
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", golden, p.base, err)
 	}
-	return append(lines, p.builds(stack, rendered)...), nil
+	return append(lines, p.builds(file, rendered)...), nil
 }

@@ -39,6 +39,7 @@ func TestAPreviewShowsTheEffectsOfAChange(t *testing.T) {
 		"other source":             {"app/main.go", "main", "other", autoscaled + builds + fixed + builds},
 		"another file of source":   {"app/more.go", "", "package main\n", autoscaled + builds + fixed + builds},
 		"a source of no influence": {"docs/more.md", "", "More.\n", autoscaled + fixed},
+		"values of an environment": {"Pulumi.fixed.yaml", "config:", "environment: [team/dev]\nconfig:", autoscaled + "fixed: unknown, because it has values in team/dev, which `pulumi preview` reads\n"},
 		"a new stack": {"Pulumi.new.yaml", "", "config:\n  kubernetes:context: here\n  shop:image: registry.example.com/shop/orders\n", autoscaled + fixed +
 			"new: orders 3 pods, 5 objects\n    creates: Deployment orders-deployment in namespace default\n    creates: HorizontalPodAutoscaler orders-hpa in namespace default\n" +
 			"    creates: Service orders in namespace default\n    creates: NetworkPolicy orders-policy in namespace default\n    creates: PodDisruptionBudget orders-pdb in namespace default\n"},

@@ -11,7 +11,7 @@ import (
 
 	"user-service/internal/config"
 	"user-service/internal/program"
-	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 func TestEachErrorIsShownOnceAndSetsTheStatus(t *testing.T) {
@@ -27,7 +27,7 @@ func TestEachErrorIsShownOnceAndSetsTheStatus(t *testing.T) {
 		"a\nb\n":                   {"3", errors.Join(errors.New("a"), errors.New("b")), 32},
 		"replicas (0) is below 1: set it with `pulumi config set replicas 1`\n": {"0", errors.New("deployed"), 32},
 	} {
-		s, err := render.ReadStack("../testdata", "fixed")
+		s, err := stackfile.Read("../testdata", "fixed")
 		if err != nil {
 			t.Fatal(err)
 		}

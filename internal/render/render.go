@@ -17,6 +17,7 @@ import (
 	"user-service/internal/config"
 	"user-service/internal/program"
 	"user-service/internal/stack"
+	"user-service/internal/stackfile"
 )
 
 // Digest stands for that of an image, which is unknown until it is built.
@@ -30,22 +31,22 @@ type Rendered struct {
 
 // Folder renders a stack as the files of a project's folder have it.
 func Folder(folder, name string) (*Rendered, error) {
-	s, err := ReadStack(folder, name)
+	s, err := stackfile.Read(folder, name)
 	if err != nil {
 		return nil, err
 	}
-	return s.Render()
+	return Stack(s)
 }
 
-// Render renders a stack.
-func (s Stack) Render() (*Rendered, error) {
+// Stack renders a stack.
+func Stack(s stackfile.Stack) (*Rendered, error) {
 	run, withKeys := program.New(declare)
 	return render(s, run, withKeys)
 }
 
 // Config renders what a run of the program is about to declare.
 func Config(ctx *pulumi.Context, c config.Config) (*Rendered, error) {
-	return render(Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error { return declare(ctx, c) })
+	return render(stackfile.Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error { return declare(ctx, c) })
 }
 
 func declare(ctx *pulumi.Context, c config.Config) error {
@@ -55,7 +56,7 @@ func declare(ctx *pulumi.Context, c config.Config) error {
 
 // render runs a program. For a provider's outputs stand the inputs, with the names and
 // digests that it would add.
-func render(s Stack, run pulumi.RunFunc, options ...pulumi.RunOption) (*Rendered, error) {
+func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) (*Rendered, error) {
 	r := &recorder{}
 	withConfig := func(info *pulumi.RunInfo) {
 		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, s.Secrets, false
@@ -104,7 +105,7 @@ func hideSecrets(value resource.PropertyValue) (any, bool) {
 		return nil, false
 	}
 	return value.SecretValue().Element.MapRepl(nil, func(value resource.PropertyValue) (any, bool) {
-		return "[secret]", !value.IsObject() && !value.IsArray()
+		return stackfile.Encrypted, !value.IsObject() && !value.IsArray()
 	}), true
 }
 

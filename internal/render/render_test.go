@@ -11,23 +11,10 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 const folder = "../testdata"
-
-func TestEachStackWithAFileIsFound(t *testing.T) {
-	t.Parallel()
-	if names, err := render.Stacks(folder); err != nil || !slices.Equal(names, []string{"autoscaled", "fixed"}) {
-		t.Errorf("found %v (%v)", names, err)
-	}
-}
-
-func TestAStackWithoutAFileIsAnError(t *testing.T) {
-	t.Parallel()
-	if _, err := render.Folder(folder, "test"); err == nil || !strings.Contains(err.Error(), "Pulumi.test.yaml") {
-		t.Errorf("got %v", err)
-	}
-}
 
 func TestManifestsAreCompleteAndHaveNoSecrets(t *testing.T) {
 	t.Parallel()
@@ -80,10 +67,10 @@ func TestAnInvalidStackDeclaresNothing(t *testing.T) {
 
 func renderWith(t *testing.T, stack string, changes map[string]string) (*render.Rendered, error) {
 	t.Helper()
-	s, err := render.ReadStack(folder, stack)
+	s, err := stackfile.Read(folder, stack)
 	if err != nil {
 		t.Fatal(err)
 	}
 	maps.Copy(s.Config, changes)
-	return s.Render()
+	return render.Stack(s)
 }

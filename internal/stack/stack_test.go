@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 func TestTheStacksOutputs(t *testing.T) {
@@ -61,14 +62,14 @@ func TestWhatWasDeployedBeforeTheComponentIsKept(t *testing.T) {
 // declare declares a stack with everything optional, and with changes.
 func declare(t *testing.T, changes map[string]string) *render.Rendered {
 	t.Helper()
-	s, err := render.ReadStack("../testdata", "autoscaled")
+	s, err := stackfile.Read("../testdata", "autoscaled")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, value := range changes {
 		s.Config["shop:"+key] = value
 	}
-	rendered, err := s.Render()
+	rendered, err := render.Stack(s)
 	if err != nil {
 		t.Fatal(err)
 	}
