@@ -14,11 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// mixedLoad is 152 requests a second: on connections that are kept, on new ones, and
+// mixedLoad is 82 requests a second: on connections that are kept, on new ones, and
 // slow ones, of which four are always in flight.
 var mixedLoad = []attack{
-	{Path: "/users", Rate: 75, Connections: 8},
-	{Path: "/users", Rate: 75},
+	{Path: "/users", Rate: 40, Connections: 8},
+	{Path: "/users", Rate: 40},
 	{Path: "/login", Login: true, Rate: 2, Slow: 2 * time.Second},
 }
 

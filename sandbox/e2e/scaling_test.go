@@ -17,11 +17,11 @@ import (
 )
 
 // One login costs some 50 ms of a core. The autoscaler aims at 70 % of each pod's CPU
-// request, so four a second need about six pods, and ten more than ten.
+// request, so two a second need about six pods, and five more than ten.
 const (
-	cpuRequest   = "50m"
-	loginsForSix = 4
-	loginsForTen = 10
+	cpuRequest   = "25m"
+	loginsForSix = 2
+	loginsForTen = 5
 )
 
 // picture is set by `make demo-autoscale`.
