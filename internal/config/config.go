@@ -44,7 +44,6 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 		Service: microservice.Args{
 			Build: microservice.Build{
 				Repository: r.text("image", repository),
-				Version:    r.text("version", tag),
 				Context:    "app",
 				GoImage:    r.text("goImage", baseImage),
 				Platform:   r.text("platform", platform),
@@ -66,6 +65,9 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 		},
 	}
 	c.Service.MaxReplicas = c.Service.Replicas
+	if r.value("version") != "" {
+		c.Service.Build.Version = r.text("version", tag)
+	}
 	if r.value("maxReplicas") != "" {
 		c.Service.MaxReplicas = r.integer("maxReplicas", 1, math.MaxInt32)
 	}

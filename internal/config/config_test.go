@@ -35,7 +35,6 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"image with a space":        {keys{"image": "our registry"}, `image ("our registry") is not an image repository: set it with |pulumi config set image registry.example.com/user-service|`},
 		"version with a space":      {keys{"version": "v1 beta"}, `version ("v1 beta") is not an image tag (letters, digits and _.-, at most 128)` + orDefault("version")},
 		"version latest":            {keys{"version": "latest"}, `version ("latest") does not tell versions apart: set it with |pulumi config set version v1.0|`},
-		"no version":                {keys{"version": ""}, "version is missing" + orDefault("version")},
 		"goImage with a space":      {keys{"goImage": "golang 1.26"}, `goImage ("golang 1.26") is not an image (invalid reference format)` + orDefault("goImage")},
 		"goImage without a tag":     {keys{"goImage": "golang"}, `goImage ("golang") is a different image over time: set it with |pulumi config set goImage golang:1.26-alpine|`},
 		"goImage latest":            {keys{"goImage": "ghcr.io/acme/go:latest"}, `goImage ("ghcr.io/acme/go:latest") is a different image over time: set it with |pulumi config set goImage ghcr.io/acme/go:1.26-alpine|`},

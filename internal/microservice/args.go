@@ -36,7 +36,7 @@ func (a Args) Autoscaled() bool { return a.MaxReplicas > a.Replicas }
 // Build says how the image is made.
 type Build struct {
 	Repository string // with the registry's host, without a tag
-	Version    string // the tag; pods run the digest
+	Version    string // the tag, or "" for one that names the content; pods run the digest
 	Context    string // folder of the source and of its Dockerfile
 	GoImage    string // base image of the build stage
 	Platform   string // linux/<architecture>

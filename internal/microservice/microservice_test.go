@@ -2,6 +2,9 @@ package microservice_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,6 +87,36 @@ func TestPodsRunTheDigestOfTheBuiltImage(t *testing.T) {
 	})
 	if d.outputs["image"] != repoDigest {
 		t.Errorf("the output is %v, want %s", d.outputs["image"], repoDigest)
+	}
+}
+
+func TestWithoutAVersionTheTagNamesTheContent(t *testing.T) {
+	t.Parallel()
+	tag := func(change func(*microservice.Build)) string {
+		a := args()
+		a.Build.Version, a.Build.Context = "", t.TempDir()
+		if err := os.WriteFile(filepath.Join(a.Build.Context, "main.go"), []byte("package main"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		change(&a.Build)
+		return declare(t, "team-a", a).get("orders-image:imageName")
+	}
+	same := func(*microservice.Build) {}
+	if one, two := tag(same), tag(same); one != two || !regexp.MustCompile(`^registry.example.com/shop/orders:h[A-Za-z0-9]{12}$`).MatchString(one) {
+		t.Errorf("the same content is %s and %s", one, two)
+	}
+	for name, change := range map[string]func(*microservice.Build){
+		"platform":   func(b *microservice.Build) { b.Platform = "linux/s390x" },
+		"base image": func(b *microservice.Build) { b.GoImage = "golang:1.98" },
+		"source": func(b *microservice.Build) {
+			if err := os.WriteFile(filepath.Join(b.Context, "more.go"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		if tag(change) == tag(same) {
+			t.Errorf("another %s has the same tag", name)
+		}
 	}
 }
 

@@ -21,7 +21,17 @@ func main() {
 	p := preview{folder: "."}
 	flag.StringVar(&p.base, "base", "HEAD", "git revision to compare with")
 	flag.StringVar(&p.out, "out", filepath.Join(".build", "manifests"), "folder to write the manifests to, as <stack>.yaml")
+	list := flag.Bool("list", false, "only list the stacks")
 	flag.Parse()
+	if *list {
+		names, err := stackfile.Names(p.folder)
+		fmt.Println(strings.Join(names, "\n"))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := p.run(os.Stdout, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -106,6 +106,26 @@ func processOfPod(t *testing.T, s story, pod string) string {
 	return ""
 }
 
+// tag is that of the story's image, which names its content.
+func (s story) tag(t *testing.T) string {
+	t.Helper()
+	var state struct {
+		Deployment struct {
+			Resources []struct{ Outputs struct{ ImageName string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(s.pulumi(t, "stack", "export", "--stack=dev")), &state); err != nil {
+		t.Fatal(err)
+	}
+	for _, resource := range state.Deployment.Resources {
+		if tag, found := strings.CutPrefix(resource.Outputs.ImageName, s.Image+":"); found {
+			return tag
+		}
+	}
+	t.Fatalf("the state has no image of %s", s.Image)
+	return ""
+}
+
 // registryDigest returns the digest of a tag in the registry.
 func registryDigest(t *testing.T, repository, tag string) string {
 	t.Helper()
@@ -139,8 +159,8 @@ func totalSize(layers []layer) int64 {
 // result unless that is nil, and returns the answer's headers.
 func registryGet(t *testing.T, repository, part string, result any) http.Header {
 	t.Helper()
-	path := strings.TrimPrefix(repository, cluster.Registry+"/")
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+cluster.Registry+"/v2/"+path+"/"+part, nil)
+	registry, path, _ := strings.Cut(repository, "/")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+registry+"/v2/"+path+"/"+part, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

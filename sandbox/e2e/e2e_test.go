@@ -57,7 +57,7 @@ func (s story) runsTheDigest(t *testing.T) {
 	if !found || repository != s.Image || !strings.HasPrefix(digest, "sha256:") {
 		t.Fatalf("the output image is %q, want %s@sha256:…", image, s.Image)
 	}
-	if got := registryDigest(t, s.Image, "v1.0"); got != digest {
+	if got := registryDigest(t, s.Image, s.tag(t)); got != digest {
 		t.Errorf("the registry has %s under the tag, the stack's output is %s", got, digest)
 	}
 	for _, pod := range s.pods(t) {
@@ -66,7 +66,7 @@ func (s story) runsTheDigest(t *testing.T) {
 			t.Errorf("pod %s is declared as %s and runs %s, want %s", pod.Name, declared, runs, image)
 		}
 	}
-	size := s.run(t, "docker", "image", "inspect", "--format={{.Size}}", s.Image+":v1.0")
+	size := s.run(t, "docker", "image", "inspect", "--format={{.Size}}", s.Image+":"+s.tag(t))
 	bytes, err := strconv.Atoi(strings.TrimSpace(size))
 	if err != nil || bytes > 15e6 {
 		t.Errorf("the image has %s bytes, want at most 15 MB (%v)", size, err)
@@ -84,7 +84,7 @@ func (s story) sameSourceSameLayer(t *testing.T) {
 	// With layers and caches of its own, so that parallel builds keep theirs.
 	elsewhere.sh(t, `sed -i 's#type=cache,target=\(\S*\)#type=cache,id=`+unique+`\1,target=\1#; s#^WORKDIR#ENV ELSEWHERE=`+unique+`\n&#' app/Dockerfile`)
 	took := elsewhere.up(t, "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image")
-	here, there := registryLayers(t, s.Image, "v1.0"), registryLayers(t, elsewhere.Image, "v1.0")
+	here, there := registryLayers(t, s.Image, s.tag(t)), registryLayers(t, elsewhere.Image, elsewhere.tag(t))
 	if !slices.Equal(here, there) {
 		t.Errorf("the layers are %v here and %v there", here, there)
 	}
@@ -232,6 +232,7 @@ func (s story) unreachableServerIsNamed(t *testing.T) {
 		return strings.Replace(source, "Augusta Ada King", "Countess of Lovelace", 1)
 	})
 	registry := newRegistryWithLogin(t)
+	s.set(t, map[string]string{"version": "v2.0"})
 	for _, failure := range []struct {
 		env        string
 		key, value string
@@ -240,7 +241,7 @@ func (s story) unreachableServerIsNamed(t *testing.T) {
 		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
 		{env: "KUBECONFIG=" + s.unreachableKubeconfig(t), want: "configured Kubernetes cluster is unreachable: "},
 		{env: "DOCKER_HOST=unix:///nowhere.sock", want: "cannot reach the Docker engine at unix:///nowhere.sock"},
-		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v1.0: no basic auth credentials; no login for " + registry + " was found"},
+		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v2.0: no basic auth credentials; no login for " + registry + " was found"},
 	} {
 		p := s
 		if failure.env != "" {

@@ -81,7 +81,7 @@ func (s story) texts(t *testing.T) map[string]string {
 	texts["the manifests"] = s.kubectl(t, "get", manifests, "--output=yaml", "--show-managed-fields")
 	texts["kubectl describe"] = s.kubectl(t, "describe", manifests)
 	for _, args := range [][]string{{"inspect"}, {"history", "--no-trunc"}} {
-		out := s.run(t, "docker", append(args, s.Image+":v1.0")...)
+		out := s.run(t, "docker", append(args, s.image(t))...)
 		texts["docker "+args[0]] = out
 	}
 	// The copy of the project, Pulumi's state beside it, and the daemons' logs.

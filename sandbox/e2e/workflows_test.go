@@ -17,6 +17,7 @@ type workflow struct {
 	Permissions map[string]string
 	Jobs        map[string]struct {
 		Permissions map[string]string
+		Env         map[string]string
 		Concurrency struct {
 			CancelInProgress *bool `yaml:"cancel-in-progress"`
 		}
@@ -26,7 +27,7 @@ type workflow struct {
 
 type step struct {
 	Uses, Run string
-	With      map[string]string
+	With, Env map[string]string
 }
 
 func workflows(t *testing.T) map[string]workflow {
@@ -52,12 +53,12 @@ func TestWorkflowsHaveFewPermissionsAndCancelNoUp(t *testing.T) {
 		}
 		for _, job := range w.Jobs {
 			for permission, level := range job.Permissions {
-				if level == "write" && permission != "pull-requests" {
+				if level == "write" && !slices.Contains([]string{"pull-requests", "issues", "id-token"}, permission) {
 					t.Errorf("%s: a job may write %s", name, permission)
 				}
 			}
 			for _, step := range job.Steps {
-				if cancels := job.Concurrency.CancelInProgress; strings.HasPrefix(step.Run, ".ci/up") && (cancels == nil || *cancels) {
+				if cancels := job.Concurrency.CancelInProgress; step.Run == releaseStep && (cancels == nil || *cancels) {
 					t.Errorf("%s: a newer commit cancels an up", name)
 				}
 			}
@@ -120,8 +121,10 @@ func readYAML(t *testing.T, file string, into any) {
 // The commands of the workflows.
 const (
 	previewStep = `.ci/preview "$BASE" "$RUNNER_TEMP/comment.md"`
-	upStep      = `.ci/up "$STACK"`
-	commentStep = `.ci/comment "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`
+	commentStep = `.ci/comment preview "$RUNNER_TEMP/comment.md" "$PULL_REQUEST"`
+	releaseStep = `.ci/release "$STACK"`
+	driftStep   = `.ci/drift "$STACK"`
+	reviewStep  = `if [[ $WANTED == true ]]; then .ci/review up "$PULL_REQUEST" "$RUNNER_TEMP/review.md"; else .ci/review down "$PULL_REQUEST"; fi`
 )
 
 func TestTheWorkflowsRunTheseCommands(t *testing.T) {
@@ -137,7 +140,11 @@ func TestTheWorkflowsRunTheseCommands(t *testing.T) {
 		}
 	}
 	slices.Sort(commands)
-	if want := []string{commentStep, previewStep, upStep}; !slices.Equal(commands, want) {
+	want := []string{
+		commentStep, previewStep, releaseStep, driftStep, reviewStep, `.ci/comment review "$RUNNER_TEMP/review.md" "$PULL_REQUEST"`,
+		"make unit", ".ci/kind", ".ci/tutorial kind-kind localhost:5001/user-service",
+	}
+	if slices.Sort(want); !slices.Equal(commands, want) {
 		t.Fatalf("the workflows run %q, the tests below %q", commands, want)
 	}
 }
@@ -168,7 +175,7 @@ esac
 		{"short.md", "api --silent --method POST repos/acme/users/issues/7/comments --field ", "a first comment\n"},
 		{"long.md", "api --silent --method PATCH repos/acme/users/issues/comments/41 --field ", "far too long for GitHub\n```\n\n… and more: see the log of the job.\n"},
 	} {
-		comment := exec.CommandContext(t.Context(), filepath.Join(sandbox(t).Checkout, ".ci", "comment"), post.file, "7")
+		comment := exec.CommandContext(t.Context(), filepath.Join(sandbox(t).Checkout, ".ci", "comment"), "preview", post.file, "7")
 		comment.Dir = folder
 		comment.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"), "GITHUB_REPOSITORY=acme/users")
 		if out, err := comment.CombinedOutput(); err != nil {
@@ -185,8 +192,7 @@ esac
 	}
 }
 
-// TestTheWorkflowsStepsRun runs each command of the workflows except the comment, for a
-// stack on the sandbox: a pull request's preview and, when it is merged, its release.
+// TestTheWorkflowsStepsRun previews a pull request with a stack on the sandbox.
 func TestTheWorkflowsStepsRun(t *testing.T) {
 	s := newParallelStory(t, "workflows")
 	kubeconfig, err := os.ReadFile(sandbox(t).Kubeconfig())
@@ -194,7 +200,9 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	temp := t.TempDir()
-	runner := s.with("KUBECONFIG=/nowhere", "KUBECONFIG_CONTENT="+string(kubeconfig), "TMPDIR="+temp, "RUNNER_TEMP="+temp, "BASE=HEAD", "STACK=dev")
+	values := map[string]string{
+		"KUBECONFIG_CONTENT": string(kubeconfig), "BASE": "HEAD", "STACK": "dev", "PULUMI_ORGANIZATION": "organization", "GITHUB_REPOSITORY": "acme/users",
+	}
 	// The other stack's state is elsewhere.
 	if err := os.Remove(filepath.Join(s.Dir, "Pulumi.prod.yaml")); err != nil {
 		t.Fatal(err)
@@ -203,7 +211,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 	s.set(t, map[string]string{"replicas": "2"})
 
 	t.Run("a preview whose golden files are not up to date", func(t *testing.T) {
-		comment := s.step(t, runner, temp, previewStep, 1)
+		comment := s.step(t, values, temp, previewStep, 1)
 		for _, text := range []string{"testdata/dev.yaml is not what the program declares", "run `make golden`"} {
 			if !strings.Contains(comment, text) {
 				t.Errorf("the comment does not have %q but:\n%s", text, comment)
@@ -214,7 +222,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		const good, bad = "image, err := m.newImage(ctx)", "image, err := m.newImag(ctx)"
 		s.edit(t, "internal/microservice/microservice.go", good, bad)
 		defer s.edit(t, "internal/microservice/microservice.go", bad, good)
-		if comment := s.step(t, runner, temp, previewStep, 1); !strings.Contains(comment, "m.newImag undefined") {
+		if comment := s.step(t, values, temp, previewStep, 1); !strings.Contains(comment, "m.newImag undefined") {
 			t.Errorf("the comment does not name what is undefined but:\n%s", comment)
 		}
 	})
@@ -223,7 +231,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		s.commit(t, "golden files")
 		s.set(t, map[string]string{"replicas": "4"})
 		s.run(t, ".build/preview", "-out", "testdata")
-		comment := s.step(t, runner, temp, previewStep, 0)
+		comment := s.step(t, values, temp, previewStep, 0)
 		for _, text := range []string{"scales: user-service 4 pods, from user-service 2 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
 			if !strings.Contains(comment, text) {
 				t.Errorf("the comment does not have %q but:\n%s", text, comment)
@@ -231,31 +239,56 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		}
 		t.Logf("the comment has %d bytes", len(comment))
 	})
-	t.Run("a release", func(t *testing.T) {
-		if out, err := runner.try(t.Context(), "bash", "-c", upStep); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		if ready := readyPods(s.pods(t)); len(ready) != 4 {
-			t.Errorf("%d pods are ready after up, want 4", len(ready))
-		}
-	})
 	if left, err := filepath.Glob(filepath.Join(temp, "tmp.*")); err != nil || len(left) > 0 {
 		t.Errorf("kubeconfigs are left: %v (%v)", left, err)
 	}
 }
 
-// step runs a command of a workflow, which must exit with a status, and returns
-// the comment that it wrote.
-func (s story) step(t *testing.T, runner story, temp, command string, status int) string {
+// step runs a command of a workflow, which must exit with a status, and returns the comment
+// that it wrote.
+func (s story) step(t *testing.T, values map[string]string, temp, command string, status int) string {
 	t.Helper()
-	step := runner.command(t.Context(), "bash", "-c", command)
-	out, err := step.CombinedOutput()
-	if got := step.ProcessState.ExitCode(); got != status {
-		t.Errorf("%s exits with %d, want %d (%v):\n%s", command, got, status, err, out)
-	}
+	s.onRunner(t, values, temp, command, status)
 	comment, err := os.ReadFile(filepath.Join(temp, "comment.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(comment)
+}
+
+// onRunner runs a command of a workflow with the variables that its job and its step set,
+// and no others, and returns its output. The values are those of GitHub.
+func (s story) onRunner(t *testing.T, values map[string]string, temp, command string, status int) string {
+	t.Helper()
+	env := []string{"TMPDIR=" + temp, "RUNNER_TEMP=" + temp, "GITHUB_REPOSITORY=acme/users"}
+	for _, variable := range s.env { // of the machine
+		switch name, _, _ := strings.Cut(variable, "="); name {
+		case "PATH", "HOME", "DOCKER_HOST", "PULUMI_HOME", "GOCACHE", "GOMODCACHE", "GOFLAGS", "CGO_ENABLED", "GOPROXY",
+			"PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_SKIP_UPDATE_CHECK", "PULUMI_IGNORE_AMBIENT_PLUGINS":
+			env = append(env, variable)
+		}
+	}
+	for _, w := range workflows(t) {
+		for _, job := range w.Jobs {
+			for _, step := range job.Steps {
+				if step.Run != command {
+					continue
+				}
+				for _, set := range []map[string]string{job.Env, step.Env} {
+					for name := range set {
+						if value, given := values[name]; given {
+							env = append(env, name+"="+value)
+						}
+					}
+				}
+			}
+		}
+	}
+	s.env = env
+	run := s.command(t.Context(), "bash", "-c", command)
+	out, err := run.CombinedOutput()
+	if got := run.ProcessState.ExitCode(); got != status {
+		t.Errorf("%s exits with %d, want %d (%v):\n%s", command, got, status, err, out)
+	}
+	return string(out)
 }
