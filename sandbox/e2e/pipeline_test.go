@@ -110,7 +110,7 @@ func TestDriftIsAnIssue(t *testing.T) {
 		}
 	}
 	values["KUBECONFIG_CONTENT"] = "{}"
-	s.onRunner(t, values, temp, driftStep, 255)
+	s.onRunner(t, values, temp, driftStep, 1)
 }
 
 // TestAReviewEnvironmentComesAndGoes gives one pull request a stack of its own, refuses a
