@@ -56,10 +56,7 @@ func Connect(c config.Config) (*Cluster, error) {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
 	untyped, err := dynamic.NewForConfig(rest)
-	if err != nil {
-		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
-	}
-	return &Cluster{typed, untyped, c.Context, c.Namespace}, nil
+	return &Cluster{typed, untyped, c.Context, c.Namespace}, err
 }
 
 // Kubectl is a kubectl command on this cluster, for an error's advice.

@@ -1,14 +1,10 @@
 package microservice
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // newImage builds and pushes the image, on the machine's Docker engine. Its RepoDigest
@@ -39,23 +35,6 @@ func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
 		}
 	}
 	return docker.NewImage(ctx, m.Name+"-image", args, m.child())
-}
-
-// tag is the version or, without one, a name for what the image is built from. Such a tag is
-// never moved to another image: registries that clean up keep what an older pod needs, and
-// those whose tags cannot be moved accept it.
-func (b Build) tag() (string, error) {
-	if b.Version != "" {
-		return b.Version, nil
-	}
-	hash, err := dirhash.HashDir(b.Context, b.GoImage+" "+b.Platform, dirhash.Hash1)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "missing", nil // Pulumi reports it
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the source of the image: %w", err)
-	}
-	return "h" + strings.NewReplacer("+", "", "/", "", "=", "").Replace(strings.TrimPrefix(hash, "h1:"))[:12], nil
 }
 
 // registry is the host of the repository.

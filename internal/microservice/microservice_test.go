@@ -95,28 +95,34 @@ func TestWithoutAVersionTheTagNamesTheContent(t *testing.T) {
 	tag := func(change func(*microservice.Build)) string {
 		a := args()
 		a.Build.Version, a.Build.Context = "", t.TempDir()
-		if err := os.WriteFile(filepath.Join(a.Build.Context, "main.go"), []byte("package main"), 0o644); err != nil {
-			t.Fatal(err)
+		for name, content := range map[string]string{"main.go": "package main", "Dockerfile": "FROM scratch", ".dockerignore": "*\n!*.go\n"} {
+			write(t, a.Build, name, content)
 		}
 		change(&a.Build)
 		return declare(t, "team-a", a).get("orders-image:imageName")
 	}
 	same := func(*microservice.Build) {}
-	if one, two := tag(same), tag(same); one != two || !regexp.MustCompile(`^registry.example.com/shop/orders:h[A-Za-z0-9]{12}$`).MatchString(one) {
-		t.Errorf("the same content is %s and %s", one, two)
+	readme := tag(func(b *microservice.Build) { write(t, *b, "README.md", "More.") })
+	if one := tag(same); one != readme || !regexp.MustCompile(`^registry.example.com/shop/orders:[0-9a-f]{12}$`).MatchString(one) {
+		t.Errorf("the same content is %s and, with a file that is ignored, %s", one, readme)
 	}
 	for name, change := range map[string]func(*microservice.Build){
 		"platform":   func(b *microservice.Build) { b.Platform = "linux/s390x" },
 		"base image": func(b *microservice.Build) { b.GoImage = "golang:1.98" },
-		"source": func(b *microservice.Build) {
-			if err := os.WriteFile(filepath.Join(b.Context, "more.go"), nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		},
+		"source":     func(b *microservice.Build) { write(t, *b, "more.go", "package main") },
+		"Dockerfile": func(b *microservice.Build) { write(t, *b, "Dockerfile", "FROM alpine") },
 	} {
 		if tag(change) == tag(same) {
 			t.Errorf("another %s has the same tag", name)
 		}
+	}
+}
+
+// write writes a file of a build's context.
+func write(t *testing.T, b microservice.Build, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(b.Context, name), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

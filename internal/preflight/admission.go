@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"user-service/internal/config"
 )
 
 // checkAdmission has the API server validate objects by a dry run: fields, values,
@@ -21,11 +23,11 @@ import (
 //
 // Pulumi's provider skips this for an object with an unknown input. Until the image is
 // built, that is the Deployment. Here a placeholder stands for the image's digest.
-func checkAdmission(ctx *pulumi.Context, objects []object) error {
+func checkAdmission(ctx *pulumi.Context, c config.Config, objects []object) error {
 	var errs []error
 	for _, o := range objects {
-		if o.kind() == "Secret" {
-			continue // its values are not known here
+		if o.kind() == "Secret" || o.kind() == "Namespace" && !c.CreateNamespace {
+			continue // the values of a Secret are not known here
 		}
 		name := o.String()
 		if managers := templateManagers(o.live); len(managers) > 0 {

@@ -14,26 +14,22 @@ import (
 )
 
 // checkNamespace has the stack declare its namespace only if nobody else has created it:
-// pods of others may not meet the Pod Security Standard that it would enforce. It returns
-// the objects that the stack then declares.
-func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, objects []object) ([]object, error) {
+// pods of others may not meet the Pod Security Standard that it would enforce.
+func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, objects []object) error {
 	i := slices.IndexFunc(objects, func(o object) bool { return o.kind() == "Namespace" })
 	if i < 0 {
-		return objects, nil // it is "default"
+		return nil // it is "default"
 	}
 	switch o := objects[i]; {
 	case o.hidden: // a user with rights in this namespace only cannot create any
 		c.CreateNamespace = false
 	case !o.exists() && !c.CreateNamespace:
-		return nil, fmt.Errorf("namespace (%q) does not exist, and createNamespace is false: create it with %s, or have the stack create it with `pulumi config set createNamespace true`",
+		return fmt.Errorf("namespace (%q) does not exist, and createNamespace is false: create it with %s, or have the stack create it with `pulumi config set createNamespace true`",
 			cl.Namespace, cl.Kubectl("create namespace "+cl.Namespace))
 	case o.exists() && o.live.GetDeletionTimestamp() == nil && !isOwn(o.live, stack.Owner(ctx)):
 		c.CreateNamespace = false
 	}
-	if !c.CreateNamespace {
-		objects = slices.Delete(objects, i, i+1)
-	}
-	return objects, nil
+	return nil
 }
 
 // isOwn reports whether a stack has created a namespace. Earlier versions of this program

@@ -9,8 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
-
-	"user-service/internal/cluster"
 )
 
 // object is one that is about to be declared, and what the cluster has of that name.
@@ -21,21 +19,21 @@ type object struct {
 	hidden   bool                       // whether the user may not read it
 }
 
-// observe gets what the cluster has of the objects.
-func observe(ctx context.Context, cl *cluster.Cluster, declared []*unstructured.Unstructured) (objects []object, err error) {
-	for _, each := range declared {
-		o := object{client: cl.Dynamic, declared: each, live: &unstructured.Unstructured{}}
-		switch live, err := o.like(each).Get(ctx, o.name(), metav1.GetOptions{}); {
+// observe gets what the cluster has of the objects now.
+func observe(ctx context.Context, objects []object) error {
+	for i := range objects {
+		o := &objects[i]
+		o.live = &unstructured.Unstructured{}
+		switch live, err := o.like(o.declared).Get(ctx, o.name(), metav1.GetOptions{}); {
 		case err == nil:
 			o.live = live
 		case apierrors.IsForbidden(err):
 			o.hidden = true
 		case !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("get %v: %w", o, err)
+			return fmt.Errorf("get %v: %w", o, err)
 		}
-		objects = append(objects, o)
 	}
-	return objects, nil
+	return nil
 }
 
 func (o object) exists() bool { return o.live.Object != nil }

@@ -35,14 +35,17 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := observe(ctx.Context(), cl, rendered.Objects())
-	if err != nil {
+	var objects []object
+	for _, declared := range rendered.Objects() {
+		objects = append(objects, object{client: cl.Dynamic, declared: declared})
+	}
+	if err := observe(ctx.Context(), objects); err != nil {
 		return nil, err
 	}
-	if objects, err = waitForDeletions(ctx, *c, cl, objects); err != nil {
+	if err := waitForDeletions(ctx, *c, cl, objects); err != nil {
 		return nil, err
 	}
-	if objects, err = checkNamespace(ctx, c, cl, objects); err != nil {
+	if err := checkNamespace(ctx, c, cl, objects); err != nil {
 		return nil, err
 	}
 	if err := checkOwnership(ctx, *c, cl, objects); err != nil {
@@ -50,7 +53,7 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	}
 	complete(c, objects)
 	if ctx.DryRun() {
-		err = checkAdmission(ctx, objects)
+		err = checkAdmission(ctx, *c, objects)
 	}
 	return cl, err
 }

@@ -21,17 +21,8 @@ func main() {
 	p := preview{folder: "."}
 	flag.StringVar(&p.base, "base", "HEAD", "git revision to compare with")
 	flag.StringVar(&p.out, "out", filepath.Join(".build", "manifests"), "folder to write the manifests to, as <stack>.yaml")
-	list := flag.Bool("list", false, "only list the stacks")
+	flag.BoolVar(&p.list, "list", false, "only list the stacks")
 	flag.Parse()
-	if *list {
-		names, err := stackfile.Names(p.folder)
-		fmt.Println(strings.Join(names, "\n"))
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	if err := p.run(os.Stdout, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -39,7 +30,10 @@ func main() {
 }
 
 // preview is one run of the command.
-type preview struct{ folder, base, out string }
+type preview struct {
+	folder, base, out string
+	list              bool
+}
 
 // run previews stacks: if none is named, all that have a file.
 func (p preview) run(out io.Writer, names []string) (err error) {
@@ -47,6 +41,10 @@ func (p preview) run(out io.Writer, names []string) (err error) {
 		if names, err = stackfile.Names(p.folder); err != nil {
 			return err
 		}
+	}
+	if p.list {
+		_, err := fmt.Fprintln(out, strings.Join(names, "\n"))
+		return err
 	}
 	var errs []error
 	for _, name := range names {

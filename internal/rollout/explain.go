@@ -115,17 +115,21 @@ func (r rollout) failedProbe(ctx context.Context, pod corev1.Pod) string {
 	if !strings.Contains(killing, "probe") {
 		return ""
 	}
-	return fmt.Sprintf("%s%s (livenessPath is %s, port %d)", killing, r.lastEvent(ctx, pod, "reason=Unhealthy"), r.args.LivenessPath, r.args.Port)
+	return killing + r.lastEvent(ctx, pod, "reason=Unhealthy")
 }
 
-// lastEvent is the latest event of a kind about a pod.
+// lastEvent is the latest event of a kind about a pod, with the settings of a failed probe.
 func (r rollout) lastEvent(ctx context.Context, pod corev1.Pod, kind string) string {
 	events, err := r.CoreV1().Events(r.Namespace).List(ctx, metav1.ListOptions{FieldSelector: kind + ",involvedObject.name=" + pod.Name})
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}
 	last := slices.MaxFunc(events.Items, func(a, b corev1.Event) int { return a.LastTimestamp.Compare(b.LastTimestamp.Time) })
-	return ": " + last.Message
+	message := ": " + last.Message
+	if strings.Contains(message, "probe failed") {
+		message += fmt.Sprintf(" (livenessPath is %s, readinessPath %s, port %d)", r.args.LivenessPath, r.args.ReadinessPath, r.args.Port)
+	}
+	return message
 }
 
 // log is the end of the log of a pod's container.

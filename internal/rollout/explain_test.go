@@ -84,9 +84,9 @@ func TestAProbeThatEndsAContainerIsNamed(t *testing.T) {
 		}
 		return true, &corev1.EventList{Items: []corev1.Event{*event.(*corev1.Event)}}, nil
 	})
-	r.args.LivenessPath, r.args.Port = "/livez", 8080
+	r.args.LivenessPath, r.args.ReadinessPath, r.args.Port = "/livez", "/readyz", 8080
 	got := r.failedProbe(t.Context(), corev1.Pod{})
-	if want := ": Container orders failed startup probe, will be restarted: Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, port 8080)"; got != want {
+	if want := ": Container orders failed startup probe, will be restarted: Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, readinessPath /readyz, port 8080)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := newRollout(newEvent("Killing", "Stopping container orders")).failedProbe(t.Context(), corev1.Pod{}); got != "" {

@@ -81,6 +81,9 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 	if bad.file != "" {
 		s.edit(t, bad.file, bad.good, bad.bad)
 	}
+	if strings.HasPrefix(bad.file, "internal/") {
+		s.run(t, "go", "build", "-o", ".build/program", ".") // not included in the time of the up
+	}
 	if bad.service != "" {
 		s.sh(t, "cp -a app app.good && rm app/*.go")
 		if err := os.WriteFile(filepath.Join(s.Dir, "app", "main.go"), []byte(bad.service), 0o644); err != nil {

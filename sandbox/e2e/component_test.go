@@ -147,11 +147,11 @@ func TestOtherServicesLoseNoRequest(t *testing.T) {
 // names the probe, and the stack has its outputs all the same.
 func (s story) firstUpFails(t *testing.T) {
 	t.Helper()
-	s.set(t, map[string]string{"rolloutTimeout": "45"}) // the kubelet ends it after 30 s
+	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	out, err := s.tryUp(t)
 	for _, want := range []string{
-		"the rollout did not finish within 45s (rolloutTimeout)", "Container plain failed startup probe, will be restarted: ",
-		"Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, port 8080)",
+		"the rollout did not finish within 20s (rolloutTimeout)",
+		"Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, readinessPath /readyz, port 8080)",
 	} {
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("up does not end in %q but (%v) in:\n%s", want, err, out)

@@ -44,15 +44,19 @@ func newPipeline(t *testing.T, namespace string) (s story, values map[string]str
 	if err := os.WriteFile(filepath.Join(github, "gh"), []byte(gh), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	values = map[string]string{"KUBECONFIG_CONTENT": string(kubeconfig), "STACK": "dev", "PULUMI_ORGANIZATION": "organization", "GH_REPO": "acme/users"}
 	for i, variable := range s.env {
-		if path, found := strings.CutPrefix(variable, "PATH="); found {
-			s.env[i] = "PATH=" + github + ":" + path
+		switch name, value, _ := strings.Cut(variable, "="); name {
+		case "PATH":
+			s.env[i] = "PATH=" + github + ":" + value
+		case "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE":
+			values[name] = value
 		}
 	}
 	s.compiledByPulumi(t)
 	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	s.commit(t, "good")
-	return s, map[string]string{"KUBECONFIG_CONTENT": string(kubeconfig), "STACK": "dev", "PULUMI_ORGANIZATION": "organization", "GH_REPO": "acme/users"}, temp, github
+	return s, values, temp, github
 }
 
 // TestAFailedReleaseIsTakenBack releases a good commit and then one that exits at start.
@@ -129,6 +133,14 @@ func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
 	values["PULL_REQUEST"] = "8"
 	if out := s.onRunner(t, values, temp, reviewStep, 1); !strings.Contains(out, "There are 1 review environments already (REVIEW_MOST): pr-7") {
 		t.Errorf("a second one is not refused but:\n%s", out)
+	}
+	// A run that was cancelled has left the stack locked.
+	locks := filepath.Join(strings.TrimPrefix(values["PULUMI_BACKEND_URL"], "file://"), ".pulumi", "locks", "organization", "user-service", "pr-7")
+	if err := os.MkdirAll(locks, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(locks, "cancelled.json"), []byte(`{"pid": 1, "username": "runner", "hostname": "gone", "timestamp": "2026-01-01T00:00:00Z"}`), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	values["PULL_REQUEST"], values["WANTED"] = "7", "false"
 	s.onRunner(t, values, temp, reviewStep, 0)

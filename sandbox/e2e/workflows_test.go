@@ -194,21 +194,14 @@ esac
 
 // TestTheWorkflowsStepsRun previews a pull request with a stack on the sandbox.
 func TestTheWorkflowsStepsRun(t *testing.T) {
-	s := newParallelStory(t, "workflows")
-	kubeconfig, err := os.ReadFile(sandbox(t).Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	temp := t.TempDir()
-	values := map[string]string{
-		"KUBECONFIG_CONTENT": string(kubeconfig), "BASE": "HEAD", "STACK": "dev", "PULUMI_ORGANIZATION": "organization", "GITHUB_REPOSITORY": "acme/users",
-	}
+	s, values, temp, _ := newPipeline(t, "workflows")
 	// The other stack's state is elsewhere.
 	if err := os.Remove(filepath.Join(s.Dir, "Pulumi.prod.yaml")); err != nil {
 		t.Fatal(err)
 	}
 	s.commit(t, "base")
 	s.set(t, map[string]string{"replicas": "2"})
+	s.sh(t, "git branch --move main")
 
 	t.Run("a preview whose golden files are not up to date", func(t *testing.T) {
 		comment := s.step(t, values, temp, previewStep, 1)
@@ -227,14 +220,25 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		}
 	})
 	t.Run("a preview", func(t *testing.T) {
-		s.run(t, ".build/preview", "-out", "testdata")
-		s.commit(t, "golden files")
+		golden := func(message string) {
+			s.run(t, ".build/preview", "-out", "testdata")
+			s.commit(t, message)
+		}
+		golden("golden files")
+		s.sh(t, "git switch --quiet --create=pull-request")
 		s.set(t, map[string]string{"replicas": "4"})
-		s.run(t, ".build/preview", "-out", "testdata")
+		golden("four pods")
+		s.sh(t, "git switch --quiet main")
+		s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+		s.commit(t, "what others have merged meanwhile")
+		s.sh(t, "git -c user.name=me -c user.email=me@example.com merge --quiet --no-edit pull-request")
 		comment := s.step(t, values, temp, previewStep, 0)
-		for _, text := range []string{"scales: user-service 4 pods, from user-service 2 pods", "pulumi preview --stack dev", "kubernetes:apps/v1:Deployment: (create)"} {
-			if !strings.Contains(comment, text) {
-				t.Errorf("the comment does not have %q but:\n%s", text, comment)
+		for text, want := range map[string]bool{
+			"scales: user-service 4 pods, from user-service 2 pods": true, "builds: ": false,
+			"pulumi preview --stack dev": true, "kubernetes:apps/v1:Deployment: (create)": true,
+		} {
+			if strings.Contains(comment, text) != want {
+				t.Errorf("the comment has %q: %t, want %t:\n%s", text, !want, want, comment)
 			}
 		}
 		t.Logf("the comment has %d bytes", len(comment))
@@ -264,7 +268,7 @@ func (s story) onRunner(t *testing.T, values map[string]string, temp, command st
 	for _, variable := range s.env { // of the machine
 		switch name, _, _ := strings.Cut(variable, "="); name {
 		case "PATH", "HOME", "DOCKER_HOST", "PULUMI_HOME", "GOCACHE", "GOMODCACHE", "GOFLAGS", "CGO_ENABLED", "GOPROXY",
-			"PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_SKIP_UPDATE_CHECK", "PULUMI_IGNORE_AMBIENT_PLUGINS":
+			"PULUMI_SKIP_UPDATE_CHECK", "PULUMI_IGNORE_AMBIENT_PLUGINS":
 			env = append(env, variable)
 		}
 	}
@@ -275,10 +279,11 @@ func (s story) onRunner(t *testing.T, values map[string]string, temp, command st
 					continue
 				}
 				for _, set := range []map[string]string{job.Env, step.Env} {
-					for name := range set {
-						if value, given := values[name]; given {
-							env = append(env, name+"="+value)
+					for name, value := range set {
+						if strings.Contains(value, "${{") {
+							value = values[name] // GitHub's, or ""
 						}
+						env = append(env, name+"="+value)
 					}
 				}
 			}

@@ -1,0 +1,55 @@
+package microservice
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+	"golang.org/x/mod/sumdb/dirhash"
+)
+
+// tag is the version or, without one, a name for what the image is built from. Such a tag is
+// never moved to another image: registries that clean up keep what an older pod needs, and
+// those whose tags cannot be moved accept it.
+func (b Build) tag() (string, error) {
+	if b.Version != "" {
+		return b.Version, nil
+	}
+	files, err := b.files()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "missing", nil // Pulumi reports it
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the source of the image: %w", err)
+	}
+	source, err := dirhash.Hash1(files, func(name string) (io.ReadCloser, error) { return os.Open(filepath.Join(b.Context, name)) })
+	sum := sha256.Sum256([]byte(source + b.GoImage + b.Platform))
+	return hex.EncodeToString(sum[:6]), err
+}
+
+// files are those of the context that may become part of the image, and the Dockerfile.
+func (b Build) files() ([]string, error) {
+	files, err := dirhash.DirFiles(b.Context, "")
+	if err != nil {
+		return nil, err
+	}
+	ignore, _ := os.ReadFile(filepath.Join(b.Context, ".dockerignore")) // there may be none
+	patterns, err := ignorefile.ReadAll(bytes.NewReader(ignore))
+	if err != nil {
+		return nil, err
+	}
+	ignored, err := patternmatcher.New(patterns)
+	return slices.DeleteFunc(files, func(file string) bool {
+		ignores, err := ignored.MatchesOrParentMatches(file)
+		return ignores && err == nil && file != "Dockerfile"
+	}), err
+}
