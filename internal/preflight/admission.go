@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -25,6 +26,10 @@ import (
 // built, that is the Deployment. Here a placeholder stands for the image's digest.
 func checkAdmission(ctx *pulumi.Context, c config.Config, objects []object) error {
 	var errs []error
+	if i := slices.IndexFunc(objects, func(o object) bool { return o.kind() == "Namespace" && !o.exists() && !o.hidden }); i >= 0 {
+		_ = ctx.Log.Info(fmt.Sprintf("%v does not exist yet: only `pulumi up` can check what goes into it", objects[i]), nil)
+		objects = objects[i : i+1]
+	}
 	for _, o := range objects {
 		if o.kind() == "Secret" || o.kind() == "Namespace" && !c.CreateNamespace {
 			continue // the values of a Secret are not known here

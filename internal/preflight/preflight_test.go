@@ -82,6 +82,16 @@ func TestAPreviewHasTheAPIServerValidateAPod(t *testing.T) {
 	}
 }
 
+func TestAPreviewChecksOnlyTheNamespaceIfThatIsMissing(t *testing.T) {
+	t.Parallel()
+	s := &apiServer{}
+	_, infos, err := check(t, s, true, map[string]string{"namespace": "team-a"})
+	checkError(t, err, "")
+	if want := "Namespace team-a does not exist yet: only `pulumi up` can check what goes into it\n"; infos != want || !slices.Equal(s.applied, []string{"team-a as preview"}) {
+		t.Errorf("logged %q, want %q, and applied %q", infos, want, s.applied)
+	}
+}
+
 func TestANamespaceThatExistsIsUsedAsItIs(t *testing.T) {
 	t.Parallel()
 	const missing = `namespace ("team-a") does not exist, and createNamespace is false: create it with |kubectl --context here create namespace team-a|, or have the stack create it with |pulumi config set createNamespace true|`
@@ -183,11 +193,12 @@ func TestAnUpWaitsForWhatIsBeingDeleted(t *testing.T) {
 		once, preview   bool
 		want, infos     string
 	}{
-		"a namespace":             {"GET team-a", namespace, false, false, fmt.Sprintf(still, "Namespace team-a"), ""},
-		"a Deployment":            {"GET orders-deployment", deployment, false, false, fmt.Sprintf(still, "Deployment orders-deployment"), ""},
-		"one that goes":           {"GET orders-deployment", deployment, true, false, "", ""},
-		"one that a preview sees": {"GET orders-deployment", deployment, false, true, "", "Deployment orders-deployment is being deleted: |pulumi up| waits until it is gone\n"},
-		"a namespace of others":   {"GET team-a", failure(403, "Forbidden", "no"), false, false, "", ""},
+		"a namespace":   {"GET team-a", namespace, false, false, fmt.Sprintf(still, "Namespace team-a"), ""},
+		"a Deployment":  {"GET orders-deployment", deployment, false, false, fmt.Sprintf(still, "Deployment orders-deployment"), ""},
+		"one that goes": {"GET orders-deployment", deployment, true, false, "", ""},
+		"one that a preview sees": {"GET orders-deployment", deployment, false, true, "", "Deployment orders-deployment is being deleted: |pulumi up| waits until it is gone\n" +
+			"Namespace team-a does not exist yet: only |pulumi up| can check what goes into it\n"},
+		"a namespace of others": {"GET team-a", failure(403, "Forbidden", "no"), false, false, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

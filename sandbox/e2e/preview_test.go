@@ -15,7 +15,7 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 	s := newParallelStory(t, "preview")
 	t.Run("before the namespace exists", func(t *testing.T) {
 		out := s.preview(t)
-		for _, want := range []string{"kubernetes:apps/v1:Deployment user-service-deployment create", "Deployment user-service-deployment: only `pulumi up` can check it: namespaces \"preview\" not found"} {
+		for _, want := range []string{"kubernetes:apps/v1:Deployment user-service-deployment create", "Namespace preview does not exist yet: only `pulumi up` can check what goes into it"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("the preview does not print %q but:\n%s", want, out)
 			}
