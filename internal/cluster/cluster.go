@@ -56,7 +56,10 @@ func Connect(c config.Config) (*Cluster, error) {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
 	untyped, err := dynamic.NewForConfig(rest)
-	return &Cluster{typed, untyped, c.Context, c.Namespace}, err
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
+	}
+	return &Cluster{typed, untyped, c.Context, c.Namespace}, nil
 }
 
 // Kubectl is a kubectl command on this cluster, for an error's advice.

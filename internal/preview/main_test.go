@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"user-service/internal/render"
+	"user-service/internal/stackfile"
 )
 
 const (
@@ -104,7 +105,11 @@ func project(t *testing.T) preview {
 	}
 	edit(t, filepath.Join(p.folder, "app", "main.go"), "", "package main\n")
 	for _, stack := range []string{"autoscaled", "fixed"} {
-		rendered, err := render.Folder(p.folder, stack)
+		read, err := stackfile.Read(p.folder, stack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rendered, err := render.Stack(read)
 		if err != nil {
 			t.Fatal(err)
 		}

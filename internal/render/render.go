@@ -29,15 +29,6 @@ type Rendered struct {
 	Outputs   map[string]any
 }
 
-// Folder renders a stack as the files of a project's folder have it.
-func Folder(folder, name string) (*Rendered, error) {
-	s, err := stackfile.Read(folder, name)
-	if err != nil {
-		return nil, err
-	}
-	return Stack(s)
-}
-
 // Stack renders a stack.
 func Stack(s stackfile.Stack) (*Rendered, error) {
 	run, withKeys := program.New(declare)
