@@ -54,7 +54,6 @@ func newPipeline(t *testing.T, namespace string) (s story, values map[string]str
 		}
 	}
 	s.compiledByPulumi(t)
-	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	s.commit(t, "good")
 	return s, values, temp, github
 }
@@ -66,6 +65,7 @@ func TestAFailedReleaseIsTakenBack(t *testing.T) {
 	s.settled(t, 3)
 	good, image := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD")), s.image(t)
 	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tos.Exit(3)\n")
+	s.set(t, map[string]string{"rolloutTimeout": "40"})
 	s.commit(t, "bad")
 	bad := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD"))
 	if err := os.WriteFile(filepath.Join(github, "deployments"), fmt.Appendf(nil, "3 %s\n2 %s\n1 %s\n", bad, bad, good), 0o644); err != nil {
