@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // health answers Kubernetes's probes. Liveness and readiness differ on purpose:
@@ -12,6 +13,8 @@ type health struct {
 	draining atomic.Bool
 	// check returns why requests cannot be answered now, or nil.
 	check func(context.Context) error
+	// lastRequest is when the last one came, other than from Kubernetes and Prometheus.
+	lastRequest atomic.Int64 // Unix time in nanoseconds
 }
 
 // healthBody is what a probe that succeeds gets.
@@ -23,6 +26,27 @@ type healthBody struct {
 func (h *health) drain() { h.draining.Store(true) }
 
 func (h *health) isDraining() bool { return h.draining.Load() }
+
+// sees remembers when a request came.
+func (h *health) sees(r *http.Request, at time.Time) {
+	switch r.URL.Path {
+	case "/livez", "/readyz", "/metrics":
+	default:
+		h.lastRequest.Store(at.UnixNano())
+	}
+}
+
+// waitForQuiet waits until no request has come for a time, or for at most another one.
+func (h *health) waitForQuiet(most time.Duration) {
+	for end := time.Now().Add(most); ; {
+		last := time.Unix(0, h.lastRequest.Load())
+		left := min(time.Until(last.Add(quiet)), time.Until(end))
+		if left <= 0 {
+			return
+		}
+		time.Sleep(left)
+	}
+}
 
 // livez reports that the process answers. It checks nothing else: a restart
 // would not fix what is wrong elsewhere.

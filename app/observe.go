@@ -53,6 +53,7 @@ func (s *service) observe(next http.Handler) http.Handler {
 		a := &answer{ResponseWriter: w, health: s.health}
 		a.Header().Set("X-Pod", s.pod)
 		begin := time.Now()
+		s.health.sees(r, begin)
 		s.metrics.inFlight.Inc()
 		code := "aborted" // if next panics
 		defer func() {

@@ -28,6 +28,10 @@ const (
 	// maxHeaderBytes is what nginx and most proxies allow. Go's default of
 	// 1 MiB would let a thousand connections fill the pod's memory.
 	maxHeaderBytes = 8 << 10
+	// quiet is how long no request must have come before the listener is closed. A busy
+	// node takes longer than the drain's delay to learn that this pod is going, and
+	// Shutdown drops a request that it meets on a new connection.
+	quiet = time.Second
 )
 
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
@@ -45,8 +49,8 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 // serve answers requests on listener until ctx is done, then drains: it becomes
-// unready, keeps serving for cfg.drainDelay, and then lets the requests in flight
-// finish within cfg.shutdownTimeout. An error means that the listener failed or
+// unready, keeps serving for cfg.drainDelay and while requests still come, and then lets
+// those in flight finish, all within cfg.shutdownTimeout. An error means that the listener failed or
 // that requests had to be cut off.
 func serve(ctx context.Context, listener net.Listener, s *service, cfg config) error {
 	server := newServer(s.handler(), s.log)
@@ -67,18 +71,19 @@ func serve(ctx context.Context, listener net.Listener, s *service, cfg config) e
 		return fmt.Errorf("serve on %s while draining: %w", listener.Addr(), err)
 	case <-time.After(cfg.drainDelay):
 	}
-	return shutDown(server, s.log, cfg.shutdownTimeout)
+	return shutDown(server, s, cfg.shutdownTimeout)
 }
 
-func shutDown(server *http.Server, log *slog.Logger, timeout time.Duration) error {
-	log.Info("shutting down", "timeout", timeout.String())
+func shutDown(server *http.Server, s *service, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	s.health.waitForQuiet(timeout / 2)
+	s.log.Info("shutting down", "timeout", timeout.String())
 	if err := server.Shutdown(ctx); err != nil {
 		// The process exits now in any case; closing notifies the clients.
 		server.Close()
 		return fmt.Errorf("requests still in flight after %s were cut off: %w", timeout, err)
 	}
-	log.Info("stopped, no request was cut off")
+	s.log.Info("stopped, no request was cut off")
 	return nil
 }

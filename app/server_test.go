@@ -196,6 +196,23 @@ func TestADrainLosesNoRequest(t *testing.T) {
 	}
 }
 
+func TestADrainGoesOnWhileRequestsCome(t *testing.T) {
+	r := start(t, map[string]string{"DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "15s"})
+	count := 0
+	for stopped := (time.Time{}); stopped.IsZero() || time.Since(stopped) < 2*quiet; count++ {
+		if _, body, err := request(newClient(), r.url+"/users"); err != nil {
+			t.Fatalf("request %d: %v %s", count, err, body)
+		}
+		if count == 10 {
+			stopped = time.Now()
+			r.stop()
+		}
+	}
+	if err := r.wait(t); err != nil {
+		t.Errorf("run: got %v, want nil", err)
+	}
+}
+
 func TestADrainEndsAtItsTimeoutWithAnError(t *testing.T) {
 	r := start(t, map[string]string{"DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "50ms"})
 	login := r.startLogin(t)
