@@ -100,7 +100,33 @@ func makeBridges(ctx context.Context) error {
 			return err
 		}
 	}
-	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		return err
+	}
+	return allowPods(ctx)
+}
+
+// allowPods lets pods connect to each other, whatever the policy of the machine's FORWARD
+// chain is, and to other machines under the address of this one. The CNI plugins for that
+// add rules for each pod: without them a pod costs a third less CPU time.
+func allowPods(ctx context.Context) error {
+	for _, rule := range [][]string{
+		{"filter", "FORWARD", "--in-interface", bridgeName, "--jump", "ACCEPT"},
+		{"filter", "FORWARD", "--out-interface", bridgeName, "--jump", "ACCEPT"},
+		{"nat", "POSTROUTING", "--source", PodSubnet, "!", "--destination", PodSubnet, "--jump", "MASQUERADE"},
+	} {
+		iptables := func(action string) error {
+			_, err := command(ctx, "iptables", append([]string{"-w", "--table", rule[0], action}, rule[1:]...)...)
+			return err
+		}
+		if iptables("--check") == nil {
+			continue
+		}
+		if err := iptables("--insert"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkSubnet fails if the machine has an address in a subnet, which a bridge would hide.

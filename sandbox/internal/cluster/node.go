@@ -66,23 +66,21 @@ func dial(ctx context.Context, network, address string) error {
 	return connection.Close()
 }
 
-// cniConfig configures how containerd gives a pod its address.
+// cniConfig configures how containerd gives a pod its address. The firewall is allowPods'.
 func (s Sandbox) cniConfig() string {
 	return fmt.Sprintf(`{
   "cniVersion": "0.4.0",
   "name": "user-service",
   "plugins": [
     {
-      "type": "bridge", "bridge": %q, "isGateway": true, "ipMasq": true, "hairpinMode": true,
+      "type": "bridge", "bridge": %q, "isGateway": true, "hairpinMode": true,
       "ipam": {
         "type": "host-local",
         "dataDir": %q,
         "ranges": [[{"subnet": %q, "rangeStart": "10.244.1.0", "gateway": %q}]],
         "routes": [{"dst": "0.0.0.0/0"}]
       }
-    },
-    {"type": "portmap", "capabilities": {"portMappings": true}},
-    {"type": "firewall"}
+    }
   ]
 }
 `, bridgeName, s.Path("cni-addresses"), PodSubnet, BridgeAddress)
