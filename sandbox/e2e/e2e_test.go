@@ -20,7 +20,7 @@ import (
 )
 
 func TestTutorial(t *testing.T) {
-	s := newParallelStory(t, "tutorial")
+	s := newLongStory(t, "tutorial")
 	s.compiledByPulumi(t)
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.startProbe(t)

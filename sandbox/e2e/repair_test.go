@@ -15,7 +15,7 @@ import (
 // up. The next preview reports what is to be done, and the next plain up does it; from
 // then on there must never be fewer ready pods than declared, unless they were deleted.
 func TestTheNextUpRepairsManualChanges(t *testing.T) {
-	s := newParallelStory(t, "manual")
+	s := newLongStory(t, "manual")
 	s.deploy(t)
 	declared := s.declared(t)
 	patch := func(kind, name, patch string) func(*testing.T) {

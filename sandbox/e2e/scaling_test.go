@@ -31,7 +31,7 @@ var picture = flag.String("picture", "", "SVG file to draw of TestTheReplicasFol
 // real requests and, when they end, back to two.
 func TestTheReplicasFollowTheLoad(t *testing.T) {
 	t.Parallel()
-	take(t, metrics)
+	take(t, logins, metrics)
 	s := newStory(t, "load")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15", "cpuRequest": cpuRequest})
 	s.deploy(t)
@@ -98,7 +98,7 @@ func (s story) cpu(t *testing.T) int {
 // settings, and in the end as many as the settings or the autoscaler require.
 func TestEveryChangeOfSettingsKeepsTheReplicas(t *testing.T) {
 	t.Parallel()
-	take(t, metrics)
+	take(t, logins, metrics)
 	s := newStory(t, "changes")
 	s.set(t, map[string]string{"cpuRequest": cpuRequest})
 	s.deploy(t)
@@ -164,8 +164,8 @@ func TestEveryChangeOfSettingsKeepsTheReplicas(t *testing.T) {
 // TestAnAutoscalerWithoutMetricsFailsTheUp removes the metrics, in both ways in which
 // they can be missing, and restores them.
 func TestAnAutoscalerWithoutMetricsFailsTheUp(t *testing.T) {
+	take(t, allMetrics...)
 	t.Parallel()
-	take(t, metrics)
 	s := newStory(t, "no-metrics")
 	autoscaled := map[string]string{"replicas": "2", "maxReplicas": "4"}
 	s.set(t, map[string]string{"cpuRequest": cpuRequest})
@@ -248,7 +248,7 @@ func (s story) waitForPodMetrics(t *testing.T, good func(pods int) bool) {
 // more CPU time because there are more pods.
 func TestAHundredPods(t *testing.T) {
 	t.Parallel()
-	take(t, busy, kubelet)
+	take(t, busy, kubelet, metrics)
 	s := newStory(t, "hundred")
 	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
 	s.deploy(t)

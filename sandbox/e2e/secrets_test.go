@@ -22,7 +22,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 	db := newPostgres(t, "db-s3same-77")
 	s.Image = cluster.PrivateRegistry + "/secrets/user-service"
 	s = s.with("SSL_CERT_FILE=" + sandbox(t).PKI("ca.crt"))
-	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "30"})
+	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "60"})
 	s.setEnv(t, map[string]string{"LOG_LEVEL": "debug"})
 	s.setLogin(t, "robot", password)
 	const key = "\n-----BEGIN KEY-----\nMIIEows3same\nu7s3sameQ==\n-----END KEY-----"

@@ -35,6 +35,7 @@ type story struct {
 	Namespace string
 	Image     string // its repository
 	Service   string // its name
+	Host      string // its name outside the cluster, if it has one
 
 	env     []string
 	cluster kubernetes.Interface
@@ -60,7 +61,8 @@ func ownStory(t testing.TB) story {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return story{Dir: s.Checkout, Namespace: "default", Service: "user-service", env: s.Environ(t.Context()), cluster: client}
+	// Programs that run for seconds need not collect their garbage.
+	return story{Dir: s.Checkout, Namespace: "default", Service: "user-service", env: append(s.Environ(t.Context()), "GOGC=off", "GOMEMLIMIT=1GiB"), cluster: client}
 }
 
 // newStory makes one with a new stack dev, and a namespace that is deleted after the test.
@@ -94,11 +96,11 @@ func fixture(t testing.TB, name string) string {
 type turn struct{ left int }
 
 var (
-	// busy is most of the machine's CPU.
-	busy = &turn{1}
-	// metrics is the cluster's metrics API: some tests remove it, and others need
-	// it.
-	metrics = &turn{1}
+	// busy is most of the machine's CPU, and logins a good part of it.
+	busy, logins = &turn{1}, &turn{1}
+	// metrics is a share of the cluster's metrics API. A test that removes it takes all.
+	metrics    = &turn{3}
+	allMetrics = []*turn{metrics, metrics, metrics}
 	// waiting is for tests that mostly wait.
 	waiting = &turn{3}
 	// kubelet is one that starts pods in time: a hundred at once make others wait.
@@ -108,15 +110,15 @@ var (
 )
 
 // take waits until all that the test needs is free, so that no test holds one turn while
-// it waits for another. Its turns end with the test.
+// it waits for another. Its turns end with the test. A test that takes its turns before
+// it calls t.Parallel is one of the first: it is long, or what many wait for.
 func take(t *testing.T, needs ...*turn) {
 	t.Helper()
 	start := time.Now()
 	turns.L.Lock()
-	for slices.ContainsFunc(needs, func(need *turn) bool { return need.left == 0 }) {
+	for !change(needs, -1) {
 		turns.Wait()
 	}
-	change(needs, -1)
 	turns.L.Unlock()
 	t.Cleanup(func() {
 		turns.L.Lock()
@@ -127,10 +129,15 @@ func take(t *testing.T, needs ...*turn) {
 	t.Logf("waited %.0f s for its turn", time.Since(start).Seconds())
 }
 
-func change(needs []*turn, by int) {
+// change takes turns or gives them back: all of them, or none if too few are left.
+func change(needs []*turn, by int) bool {
 	for _, need := range needs {
 		need.left += by
 	}
+	if slices.ContainsFunc(needs, func(need *turn) bool { return need.left < 0 }) {
+		return !change(needs, -by)
+	}
+	return true
 }
 
 // newParallelStory makes one for a test that mostly waits: its pods request little CPU,
@@ -139,6 +146,14 @@ func newParallelStory(t *testing.T, namespace string) story {
 	t.Helper()
 	t.Parallel()
 	take(t, waiting)
+	return newSmallStory(t, namespace)
+}
+
+// newLongStory is newParallelStory for a test that is one of the first.
+func newLongStory(t *testing.T, namespace string) story {
+	t.Helper()
+	take(t, waiting)
+	t.Parallel()
 	return newSmallStory(t, namespace)
 }
 
