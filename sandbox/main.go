@@ -15,9 +15,10 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-const usage = `usage: sandbox up | down | status | env
+const usage = `usage: sandbox up | edge | down | status | env
 
   up      build what is missing, start what is not running, pulumi up on stack dev
+  edge    add an Ingress controller to a sandbox that is up
   down    stop everything and restore the machine's state
   status  print each daemon with its process and its memory
   env     print the environment variables that point pulumi and kubectl at the sandbox`
@@ -33,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	commands := map[string]func(cluster.Sandbox, context.Context) error{
-		"up": cluster.Sandbox.Up, "down": cluster.Sandbox.Down,
+		"up": cluster.Sandbox.Up, "edge": cluster.Sandbox.Edge, "down": cluster.Sandbox.Down,
 		"status": cluster.Sandbox.Status, "env": cluster.Sandbox.PrintEnv,
 	}
 	if len(args) != 1 || commands[args[0]] == nil {

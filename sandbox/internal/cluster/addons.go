@@ -73,19 +73,19 @@ func (s Sandbox) metricsServer() daemon {
 	}
 }
 
-// applyAddons applies the add-ons' objects.
-func (s Sandbox) applyAddons(ctx context.Context) error {
+// apply applies manifests with the sandbox's addresses and paths in the place of their names.
+func (s Sandbox) apply(ctx context.Context, manifests string) error {
 	authority, err := os.ReadFile(s.PKI("ca.crt"))
 	if err != nil {
 		return err
 	}
-	manifests := strings.NewReplacer(
+	manifests = strings.NewReplacer(
 		"{bridgeAddress}", BridgeAddress,
 		"{dnsServiceIP}", dnsServiceIP,
 		"{dnsPort}", dnsPort,
 		"{metricsPort}", metricsPort,
 		"{caBundle}", base64.StdEncoding.EncodeToString(authority),
-	).Replace(addonManifests)
+	).Replace(manifests)
 	cmd := s.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", "-")
 	cmd.Stdin = strings.NewReader(manifests)
 	_, err = output(cmd)

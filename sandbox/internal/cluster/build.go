@@ -33,6 +33,7 @@ const (
 	kubernetesProviderModule = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 	kubernetesSDKModule      = "github.com/pulumi/pulumi-kubernetes/sdk/v4"
 	dockerSDKModule          = "github.com/pulumi/pulumi-docker/sdk/v4"
+	haproxyIngressModule     = "github.com/jcmoraisjr/haproxy-ingress"
 )
 
 // The parts and the program are compiled with the same flags (see goFlags), and from the same
@@ -50,6 +51,12 @@ var (
 	languageHostPart = part{
 		name: "Go language host", module: "parts/language",
 		programs: []program{{"pulumi-language-go-host", pulumiSDKModule + "/go/pulumi-language-go"}},
+	}
+
+	// It is not in the module of the cluster's parts because it would change versions there.
+	edgePart = part{
+		name: "haproxy-ingress", module: "parts/edge", programs: []program{{"haproxy-ingress", haproxyIngressModule + "/pkg"}},
+		ldflags: "-X " + haproxyIngressModule + "/pkg/version.RELEASE={" + haproxyIngressModule + "}",
 	}
 
 	clusterPart = part{
@@ -271,19 +278,28 @@ func fileIdentity(path string) string {
 // copyKubernetesSchema copies the schema that the provider's plugin embeds from its
 // Go module.
 func (s Sandbox) copyKubernetesSchema(ctx context.Context) error {
-	download := s.goCommand(ctx, clusterPart.module, "mod", "download", "-json", kubernetesProviderModule)
-	download.Stderr = os.Stderr
-	out, err := download.Output()
+	folder, err := s.moduleFolder(ctx, clusterPart, kubernetesProviderModule)
 	if err != nil {
-		return fmt.Errorf("download %s: %w", kubernetesProviderModule, err)
+		return err
 	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return fmt.Errorf("go mod download %s: %w", kubernetesProviderModule, err)
-	}
-	schema, err := os.ReadFile(filepath.Join(module.Dir, "cmd/pulumi-resource-kubernetes/schema.json"))
+	schema, err := os.ReadFile(filepath.Join(folder, "cmd/pulumi-resource-kubernetes/schema.json"))
 	if err != nil {
 		return err
 	}
 	return writeFile(s.source(clusterPart.module, "pulumi-resource-kubernetes", "schema.json"), string(schema))
+}
+
+// moduleFolder is where Go's module cache has the source of a module that p is built from.
+func (s Sandbox) moduleFolder(ctx context.Context, p part, module string) (string, error) {
+	download := s.goCommand(ctx, p.module, "mod", "download", "-json", module)
+	download.Stderr = os.Stderr
+	out, err := download.Output()
+	if err != nil {
+		return "", fmt.Errorf("download %s: %w", module, err)
+	}
+	var downloaded struct{ Dir string }
+	if err := json.Unmarshal(out, &downloaded); err != nil {
+		return "", fmt.Errorf("go mod download %s: %w", module, err)
+	}
+	return downloaded.Dir, nil
 }

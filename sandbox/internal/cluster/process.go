@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,19 +19,20 @@ type daemon struct {
 	name    string
 	program string // a path, or a name to look for in PATH
 	args    []string
+	environ []string          // variables besides those of this process
 	files   map[string]string // path → content, written before the start
 	listens []string          // host:port, checked to be free before the start
 	serves  func(context.Context) error
 }
 
-// command identifies the program, the arguments and the files of a daemon. If it
-// changes, the daemon is restarted.
+// command identifies the program, the arguments, the variables and the files of a daemon.
+// If it changes, the daemon is restarted.
 func (d daemon) command() string {
 	program, err := exec.LookPath(d.program)
 	if err != nil {
 		program = d.program // starting it fails with the reason
 	}
-	return checksum(append([]string{program, fileIdentity(program), fmt.Sprint(d.files)}, d.args...)...)
+	return checksum(slices.Concat([]string{program, fileIdentity(program), fmt.Sprint(d.files)}, d.args, d.environ)...)
 }
 
 func (s Sandbox) pidFile(name string) string { return s.Path("pids", name) }
@@ -93,7 +95,7 @@ func (s Sandbox) start(d daemon) (<-chan error, error) {
 	}
 	defer log.Close()
 	cmd := exec.Command(d.program, d.args...)
-	cmd.Dir = s.state
+	cmd.Dir, cmd.Env = s.state, append(os.Environ(), d.environ...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

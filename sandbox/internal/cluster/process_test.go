@@ -59,6 +59,9 @@ func TestADaemonWithOtherArgumentsHasAnotherCommand(t *testing.T) {
 	if other := (daemon{name: "d", program: "/bin/sleep", args: []string{"61"}}); d.command() == other.command() {
 		t.Error("other arguments give the same command")
 	}
+	if other := (daemon{name: "d", program: "/bin/sleep", args: []string{"60"}, environ: []string{"A=b"}}); d.command() == other.command() {
+		t.Error("another environment gives the same command")
+	}
 }
 
 func writePidFile(t *testing.T, s Sandbox, content string) {

@@ -36,10 +36,12 @@ func (s Sandbox) Environment(ctx context.Context) [][2]string {
 	}
 }
 
+var errNotUp = errors.New("the sandbox is not up: run `make up` first")
+
 // PrintEnv prints the environment as commands for a POSIX shell.
 func (s Sandbox) PrintEnv(ctx context.Context) error {
 	if s.PID("kube-apiserver") == 0 {
-		return errors.New("the sandbox is not up: run `make up` first")
+		return errNotUp
 	}
 	for _, variable := range s.Environment(ctx) {
 		fmt.Printf("export %s='%s'\n", variable[0], strings.ReplaceAll(variable[1], "'", `'\''`))

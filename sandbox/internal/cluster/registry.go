@@ -43,10 +43,13 @@ http:
 	}
 }
 
-// installRegistry extracts the registry from Debian's package. Installed, the package
-// would start one on all of the machine's addresses.
 func (s Sandbox) installRegistry(ctx context.Context) (outcome string, err error) {
-	const pkg = "docker-registry"
+	return s.extract(ctx, "docker-registry", "usr/bin/docker-registry")
+}
+
+// extract extracts a server from Debian's package. Installed, the package would start one,
+// the registry on all of the machine's addresses.
+func (s Sandbox) extract(ctx context.Context, pkg, program string) (outcome string, err error) {
 	folder := filepath.Join(s.cache, pkg)
 	outcome = "cached"
 	if !exists(folder) {
@@ -69,7 +72,7 @@ func (s Sandbox) installRegistry(ctx context.Context) (outcome string, err error
 			return "", err
 		}
 	}
-	return outcome, place(filepath.Join(folder, "usr", "bin", pkg), s.bin(pkg))
+	return outcome, place(filepath.Join(folder, program), s.bin(pkg))
 }
 
 // PrivateUser may push to the private registry and pull from it.

@@ -25,9 +25,10 @@ func (s Sandbox) controlPlane() []daemon {
 	return []daemon{s.etcd(), s.apiServer(), s.controllerManager(), s.scheduler()}
 }
 
-// node is what runs on every node of a cluster, and the cluster's DNS and metrics.
+// node is what runs on every node of a cluster, the cluster's DNS and metrics, and the edge
+// if the sandbox has one.
 func (s Sandbox) node() []daemon {
-	return []daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}
+	return append([]daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}, s.edgeDaemons()...)
 }
 
 // daemons returns all daemons, in the order in which they are started.
@@ -148,7 +149,7 @@ func (s Sandbox) checkPorts(ctx context.Context) error {
 }
 
 func (s Sandbox) prepareMachine(ctx context.Context) error {
-	return errors.Join(s.remember(ctx), makeCgroups(), makeBridges(ctx), s.makeCertificates(), s.makePrivateLogin())
+	return errors.Join(s.remember(ctx), makeCgroups(), makeBridges(ctx), s.linkEdge(ctx), s.makeCertificates(), s.makePrivateLogin())
 }
 
 func (s Sandbox) startStorage(ctx context.Context) (string, error) {
@@ -172,7 +173,7 @@ func (s Sandbox) startControlPlane(ctx context.Context) error {
 	if err := s.runAll(ctx, daemons); err != nil {
 		return err
 	}
-	return s.applyAddons(ctx)
+	return s.apply(ctx, addonManifests)
 }
 
 // startNode waits until pods can run, with DNS and metrics.
