@@ -91,9 +91,5 @@ func contextHint(wanted string, kubeconfig *api.Config) string {
 	if len(names) == 0 {
 		return "it has no contexts, or does not exist: check that KUBECONFIG names the right file"
 	}
-	meant := suggest.Nearest(wanted, names)
-	if meant == "" {
-		meant = names[0]
-	}
-	return fmt.Sprintf("it has %s: choose one with `pulumi config set kubernetes:context %s`", strings.Join(names, ", "), meant)
+	return suggest.OneOf("kubernetes:context", wanted, names)
 }

@@ -47,14 +47,21 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 				Context:    "app",
 				GoImage:    r.text("goImage", baseImage),
 				Platform:   r.text("platform", platform),
+				Version:    r.optional("version", tag),
 			},
-			RegistryLogin:   microservice.RegistryLogin{Username: r.value("registryUsername"), Password: r.secret("registryPassword", "registryPassword")},
-			Port:            r.integer("port", 1024, math.MaxUint16), // the container does not run as root
-			LivenessPath:    r.text("livenessPath", urlPath),
-			ReadinessPath:   r.text("readinessPath", urlPath),
-			Env:             r.variables("env", r.plain("env"), ""),
-			SecretEnv:       r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
-			Egress:          r.peers("egress"),
+			RegistryLogin: microservice.RegistryLogin{Username: r.value("registryUsername"), Password: r.secret("registryPassword", "registryPassword")},
+			Port:          r.integer("port", 1024, math.MaxUint16), // the container does not run as root
+			LivenessPath:  r.text("livenessPath", urlPath),
+			ReadinessPath: r.text("readinessPath", urlPath),
+			Env:           r.variables("env", r.plain("env"), ""),
+			SecretEnv:     r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
+			Egress:        r.peers("egress"),
+			Ingress: microservice.Ingress{
+				Hosts:         r.hosts("host"),
+				Class:         r.optional("ingressClass", objectName),
+				TLSSecret:     r.optional("tlsSecret", objectName),
+				ClusterIssuer: r.optional("clusterIssuer", objectName),
+			},
 			Replicas:        r.integer("replicas", 1, math.MaxInt32),
 			CPUTarget:       r.integer("cpuTarget", 1, 100),
 			ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
@@ -65,9 +72,6 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 		},
 	}
 	c.Service.MaxReplicas = c.Service.Replicas
-	if r.value("version") != "" {
-		c.Service.Build.Version = r.text("version", tag)
-	}
 	if r.value("maxReplicas") != "" {
 		c.Service.MaxReplicas = r.integer("maxReplicas", 1, math.MaxInt32)
 	}
@@ -89,6 +93,11 @@ func (r *reader) validate(c Config) {
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		if _, both := s.SecretEnv[name]; both {
 			r.errorf("env.%[1]s is also in secretEnv: remove one of them with `pulumi config rm --path env.%[1]s`", name)
+		}
+	}
+	for _, key := range []string{"ingressClass", "tlsSecret", "clusterIssuer"} {
+		if r.value(key) != "" && len(s.Ingress.Hosts) == 0 {
+			r.errorf("%s is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm %[1]s`", key)
 		}
 	}
 	if s.RegistryLogin.Username == "" && s.RegistryLogin.Password != "" {

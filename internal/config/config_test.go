@@ -44,26 +44,39 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"port above all":            {keys{"port": "70000"}, `port (70000) is above 65535: set it with |pulumi config set port 65535|`},
 		"livenessPath as a URL":     {keys{"livenessPath": "http://x/livez"}, `livenessPath ("http://x/livez") is not an HTTP path, like /healthz` + orDefault("livenessPath")},
 		"readinessPath with spaces": {keys{"readinessPath": "/is it ready"}, `readinessPath ("/is it ready") is not an HTTP path, like /healthz` + orDefault("readinessPath")},
-		"namespace in upper case":   {keys{"namespace": "Team_A"}, `namespace ("Team_A") is not a namespace name (lower-case letters, digits and inner hyphens, at most 63)` + orDefault("namespace")},
-		"namespace of Kubernetes":   {keys{"namespace": "kube-system"}, `namespace ("kube-system") is reserved: names that begin with kube- are Kubernetes's own` + orDefault("namespace")},
-		"replicas in words":         {keys{"replicas": "ten"}, `replicas ("ten") is not an integer` + orDefault("replicas")},
-		"half a replica":            {keys{"replicas": "2.5"}, `replicas ("2.5") is not an integer` + orDefault("replicas")},
-		"replicas as a map":         {keys{"replicas": `{"min":2}`}, `replicas ("{\"min\":2}") is not an integer` + orDefault("replicas")},
-		"no replicas":               {keys{"replicas": "0"}, `replicas (0) is below 1: set it with |pulumi config set replicas 1|`},
-		"replicas above int32":      {keys{"replicas": "3000000000"}, `replicas (3000000000) is above 2147483647: set it with |pulumi config set replicas 2147483647|`},
-		"replicas above maximum":    {keys{"replicas": "12", "maxReplicas": "10"}, `replicas (12) is above maxReplicas (10): raise it with |pulumi config set maxReplicas 12|`},
-		"maxReplicas in words":      {keys{"maxReplicas": "many"}, `maxReplicas ("many") is not an integer` + orDefault("maxReplicas")},
-		"cpuTarget above 100":       {keys{"cpuTarget": "170"}, `cpuTarget (170) is above 100: set it with |pulumi config set cpuTarget 100|`},
-		"scaleDownWindow too long":  {keys{"scaleDownWindow": "7200"}, `scaleDownWindow (7200) is above 3600: set it with |pulumi config set scaleDownWindow 3600|`},
-		"rolloutTimeout with unit":  {keys{"rolloutTimeout": "2m"}, `rolloutTimeout ("2m") is not an integer` + orDefault("rolloutTimeout")},
-		"rolloutTimeout too short":  {keys{"rolloutTimeout": "1"}, `rolloutTimeout (1) is below 20: set it with |pulumi config set rolloutTimeout 20|`},
-		"cpuRequest in words":       {keys{"cpuRequest": "a lot"}, `cpuRequest ("a lot") is not a Kubernetes quantity, like 100m of CPU or 128Mi of memory` + orDefault("cpuRequest")},
-		"no CPU":                    {keys{"cpuRequest": "0"}, `cpuRequest ("0") is below 1m` + orDefault("cpuRequest")},
-		"memory in millibytes":      {keys{"memoryLimit": "128m"}, `memoryLimit ("128m") is below 1Mi` + orDefault("memoryLimit")},
-		"memory above its limit":    {keys{"memoryRequest": "1Gi"}, `memoryRequest (1Gi) is above memoryLimit (128Mi): raise it with |pulumi config set memoryLimit 1Gi|`},
-		"no context":                {keys{"kubernetes:context": ""}, `kubernetes:context is missing: set it with |pulumi config set kubernetes:context <name>|, one of |kubectl config get-contexts -o name|`},
-		"misspelt key":              {keys{"replcas": "5"}, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"? Remove this one with |pulumi config rm replcas|`},
-		"unknown key":               {keys{"colour": "blue"}, `unknown key "colour" in Pulumi.dev.yaml: remove it with |pulumi config rm colour|`},
+		"host with a scheme":        {keys{"host": "https://users.example.com/v1"}, `host ("https://users.example.com/v1") has a scheme: set it with |pulumi config set host users.example.com|`},
+		"host with a port":          {keys{"host": "users.example.com:8080"}, `host ("users.example.com:8080") has a port or a path: set it with |pulumi config set host users.example.com|`},
+		"host in upper case":        {keys{"host": "Users.example.com"}, `host ("Users.example.com") has upper-case letters: set it with |pulumi config set host users.example.com|`},
+		"host as an address":        {keys{"host": "10.0.0.1"}, `host ("10.0.0.1") is an address, and an Ingress needs a DNS name` + orDefault("host")},
+		"host without a domain":     {keys{"host": "users"}, `host ("users") is not a DNS name, like users.example.com` + orDefault("host")},
+		"hosts with errors": {keys{"host": `["a.example.com","a.example.com","b_c.example.com","http://d.example.com"]`}, `
+			host[1] ("a.example.com") is in the list before: remove it with |pulumi config rm --path 'host[1]'|
+			host[2] ("b_c.example.com") is not a DNS name, like users.example.com: set it with |pulumi config set --path 'host[2]' <DNS name>|
+			host[3] ("http://d.example.com") has a scheme: set it with |pulumi config set --path 'host[3]' d.example.com|`},
+		"ingressClass in words": {keys{"host": "a.example.com", "ingressClass": "the default"}, `ingressClass ("the default") is not the name of an object (lower-case letters, digits, inner hyphens and dots)` + orDefault("ingressClass")},
+		"a certificate without a host": {keys{"tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"}, `
+			tlsSecret is set and host is missing: set it with |pulumi config set host <DNS name>|, or remove this one with |pulumi config rm tlsSecret|
+			clusterIssuer is set and host is missing: set it with |pulumi config set host <DNS name>|, or remove this one with |pulumi config rm clusterIssuer|`},
+		"namespace in upper case":  {keys{"namespace": "Team_A"}, `namespace ("Team_A") is not a namespace name (lower-case letters, digits and inner hyphens, at most 63)` + orDefault("namespace")},
+		"namespace of Kubernetes":  {keys{"namespace": "kube-system"}, `namespace ("kube-system") is reserved: names that begin with kube- are Kubernetes's own` + orDefault("namespace")},
+		"replicas in words":        {keys{"replicas": "ten"}, `replicas ("ten") is not an integer` + orDefault("replicas")},
+		"half a replica":           {keys{"replicas": "2.5"}, `replicas ("2.5") is not an integer` + orDefault("replicas")},
+		"replicas as a map":        {keys{"replicas": `{"min":2}`}, `replicas ("{\"min\":2}") is not an integer` + orDefault("replicas")},
+		"no replicas":              {keys{"replicas": "0"}, `replicas (0) is below 1: set it with |pulumi config set replicas 1|`},
+		"replicas above int32":     {keys{"replicas": "3000000000"}, `replicas (3000000000) is above 2147483647: set it with |pulumi config set replicas 2147483647|`},
+		"replicas above maximum":   {keys{"replicas": "12", "maxReplicas": "10"}, `replicas (12) is above maxReplicas (10): raise it with |pulumi config set maxReplicas 12|`},
+		"maxReplicas in words":     {keys{"maxReplicas": "many"}, `maxReplicas ("many") is not an integer` + orDefault("maxReplicas")},
+		"cpuTarget above 100":      {keys{"cpuTarget": "170"}, `cpuTarget (170) is above 100: set it with |pulumi config set cpuTarget 100|`},
+		"scaleDownWindow too long": {keys{"scaleDownWindow": "7200"}, `scaleDownWindow (7200) is above 3600: set it with |pulumi config set scaleDownWindow 3600|`},
+		"rolloutTimeout with unit": {keys{"rolloutTimeout": "2m"}, `rolloutTimeout ("2m") is not an integer` + orDefault("rolloutTimeout")},
+		"rolloutTimeout too short": {keys{"rolloutTimeout": "1"}, `rolloutTimeout (1) is below 20: set it with |pulumi config set rolloutTimeout 20|`},
+		"cpuRequest in words":      {keys{"cpuRequest": "a lot"}, `cpuRequest ("a lot") is not a Kubernetes quantity, like 100m of CPU or 128Mi of memory` + orDefault("cpuRequest")},
+		"no CPU":                   {keys{"cpuRequest": "0"}, `cpuRequest ("0") is below 1m` + orDefault("cpuRequest")},
+		"memory in millibytes":     {keys{"memoryLimit": "128m"}, `memoryLimit ("128m") is below 1Mi` + orDefault("memoryLimit")},
+		"memory above its limit":   {keys{"memoryRequest": "1Gi"}, `memoryRequest (1Gi) is above memoryLimit (128Mi): raise it with |pulumi config set memoryLimit 1Gi|`},
+		"no context":               {keys{"kubernetes:context": ""}, `kubernetes:context is missing: set it with |pulumi config set kubernetes:context <name>|, one of |kubectl config get-contexts -o name|`},
+		"misspelt key":             {keys{"replcas": "5"}, `unknown key "replcas" in Pulumi.dev.yaml: did you mean "replicas"? Remove this one with |pulumi config rm replcas|`},
+		"unknown key":              {keys{"colour": "blue"}, `unknown key "colour" in Pulumi.dev.yaml: remove it with |pulumi config rm colour|`},
 		"keys of another project": {keys{"user-service:replicas": "5", "user-service:image": "x", "kubernetes:namespace": "y"}, `
 			kubernetes:namespace in Pulumi.dev.yaml is not read by project shop: set namespace instead, and remove this one with |pulumi config rm kubernetes:namespace|
 			user-service:image in Pulumi.dev.yaml is not read by project shop: set image instead, and remove this one with |pulumi config rm user-service:image|
@@ -121,6 +134,8 @@ func TestValidValuesAreAccepted(t *testing.T) {
 		{"name": strings.Repeat("o", 35), "image": "localhost/users", "goImage": "golang" + digest, "livenessPath": "/", "replicas": "1", "scaleDownWindow": "0", "memoryRequest": "128Mi"},
 		{"image": "docker.io/acme/users", "goImage": "mirror.example.com/golang:1.26" + digest, "platform": "linux/arm/v7", "cpuTarget": "100", "cpuRequest": "0.5"},
 		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "memoryLimit": "1G"},
+		{"host": "users.example.com", "ingressClass": "haproxy.internal", "tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"},
+		{"host": `["*.example.com","example.com"]`},
 		{"kubernetes:kubeconfig": "x", "aws:region": "y"}, // of others
 	} {
 		_, err := read(t, valid)

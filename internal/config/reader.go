@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -144,6 +145,34 @@ func (r *reader) text(key string, follows rule) string {
 		r.errorf("%s (%q) %s: %s", key, value, problem, fixHint(key, meant))
 	}
 	return value
+}
+
+// optional is text for a value that may be empty.
+func (r *reader) optional(key string, follows rule) string {
+	if r.value(key) == "" {
+		return ""
+	}
+	return r.text(key, follows)
+}
+
+// hosts reads one DNS name, or a JSON list of them.
+func (r *reader) hosts(key string) (hosts []string) {
+	value := r.value(key)
+	if json.Unmarshal([]byte(value), &hosts) != nil {
+		if value == "" {
+			return nil
+		}
+		return []string{r.text(key, hostName)}
+	}
+	for i, name := range hosts {
+		path := fmt.Sprintf("%s[%d]", key, i)
+		if problem, meant := hostName(name); problem != "" {
+			r.errorf("%s (%q) %s: set it with `pulumi config set --path '%s' %s`", path, name, problem, path, cmp.Or(meant, "<DNS name>"))
+		} else if slices.Contains(hosts[:i], name) {
+			r.errorf("%s (%q) is in the list before: remove it with `pulumi config rm --path '%[1]s'`", path, name)
+		}
+	}
+	return hosts
 }
 
 func (r *reader) integer(key string, least, most int) int {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -32,6 +33,7 @@ var (
 	serviceName = matches(`[a-z]([a-z0-9-]{0,33}[a-z0-9])?`, "is not a name for a service (lower-case letters, digits and inner hyphens, a letter first, at most 35)")
 	platform    = matches(`linux/(386|amd64|arm|arm64|loong64|mips64le|ppc64le|riscv64|s390x)(/v[0-9]+)?`, "is not linux/<architecture>, like linux/amd64 or linux/arm64")
 	trueOrFalse = matches(`true|false`, "is not true or false")
+	objectName  = matches(`[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?`, "is not the name of an object (lower-case letters, digits, inner hyphens and dots)")
 	urlPath     = matches(`/[!-~]*`, "is not an HTTP path, like /healthz")
 )
 
@@ -40,6 +42,27 @@ func namespace(value string) (problem, meant string) {
 		return "is reserved: names that begin with kube- are Kubernetes's own", ""
 	}
 	return matches(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`, "is not a namespace name (lower-case letters, digits and inner hyphens, at most 63)")(value)
+}
+
+// hostName is one that an Ingress takes, a wildcard for the first label included.
+func hostName(value string) (problem, meant string) {
+	name, lower := value, strings.ToLower(value)
+	if _, rest, found := strings.Cut(value, "://"); found {
+		name, _, _ = strings.Cut(rest, "/")
+		return "has a scheme", name
+	}
+	if end := strings.IndexAny(name, ":/"); end > 0 && net.ParseIP(name) == nil {
+		return "has a port or a path", name[:end]
+	}
+	const label = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+	problem, _ = matches(`(\*\.)?`+label+`(\.`+label+`)+`, "is not a DNS name, like users.example.com")(lower)
+	switch {
+	case net.ParseIP(name) != nil:
+		return "is an address, and an Ingress needs a DNS name", ""
+	case problem == "" && value != lower:
+		return "has upper-case letters", lower
+	}
+	return problem, ""
 }
 
 func repository(value string) (problem, meant string) {

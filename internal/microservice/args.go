@@ -20,6 +20,7 @@ type Args struct {
 	// By name. The values of SecretEnv are written nowhere in plain text.
 	Env, SecretEnv                         map[string]string
 	Egress                                 []Peer        // what the service may connect to besides DNS
+	Ingress                                Ingress       // how the outside connects to the service
 	Replicas                               int           // never fewer pods, at least 1
 	MaxReplicas                            int           // never more pods; equal to Replicas for a fixed number
 	CPUTarget                              int           // average CPU in percent of CPURequest, 1 to 100

@@ -5,7 +5,7 @@ package microservice
 import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 // Microservice is an image built from source, the pods that run it, the autoscaler that
-// sets their number, and the Service in front of them.
+// sets their number, the Service in front of them, and the Ingress in front of that.
 type Microservice struct {
 	pulumi.ResourceState
 
@@ -50,8 +50,15 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := m.newDisruptionBudget(ctx, deployment); err != nil {
 		return nil, err
 	}
-	if m.Last, err = m.newService(ctx, deployment); err != nil {
+	service, err := m.newService(ctx, deployment)
+	if err != nil {
 		return nil, err
+	}
+	m.Last = service
+	if len(args.Ingress.Hosts) > 0 {
+		if m.Last, err = m.newIngress(ctx, service); err != nil {
+			return nil, err
+		}
 	}
 	m.Image = image.RepoDigest
 	m.URL = pulumi.Sprintf("http://%s.%s.svc.cluster.local", name, args.Namespace)

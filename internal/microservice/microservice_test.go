@@ -46,12 +46,44 @@ func TestEverythingUsesTheContainersPortAndPaths(t *testing.T) {
 	}
 }
 
+func TestAnIngressPassesRequestsForItsHostsOn(t *testing.T) {
+	t.Parallel()
+	const to = "backend:map[service:map[name:orders port:map[name:http]]] path:/ pathType:Prefix"
+	for name, test := range map[string]struct {
+		ingress                    microservice.Ingress
+		scheme, class, tls, issuer string
+	}{
+		"HTTP":         {microservice.Ingress{}, "http", "", "", ""},
+		"HTTPS":        {microservice.Ingress{Class: "haproxy", TLSSecret: "shop-tls"}, "https", "haproxy", "[map[hosts:[a.example.com *.b.example.com] secretName:shop-tls]]", ""},
+		"by an issuer": {microservice.Ingress{ClusterIssuer: "letsencrypt"}, "https", "", "[map[hosts:[a.example.com *.b.example.com] secretName:orders-tls]]", "letsencrypt"},
+	} {
+		a := args()
+		a.Ingress = test.ingress
+		a.Ingress.Hosts = []string{"a.example.com", "*.b.example.com"}
+		d := declare(t, "team-a", a)
+		d.check(t, map[string]any{
+			"orders-ingress:metadata.name":                                          "orders",
+			"orders-ingress:spec.ingressClassName":                                  test.class,
+			"orders-ingress:spec.tls":                                               test.tls,
+			`orders-ingress:metadata.annotations["cert-manager.io/cluster-issuer"]`: test.issuer,
+			"orders-ingress:spec.rules":                                             fmt.Sprintf("[map[host:a.example.com http:map[paths:[map[%s]]]] map[host:*.b.example.com http:map[paths:[map[%[1]s]]]]]", to),
+		})
+		if got := a.Ingress.Scheme(); got != test.scheme {
+			t.Errorf("%s: the scheme is %s", name, got)
+		}
+		if !d.comesAfter("orders-ingress", "orders") {
+			t.Errorf("%s: the Ingress does not come after the Service", name)
+		}
+	}
+}
+
 func TestAServiceOfOthersKeepsItsPortWithoutAName(t *testing.T) {
 	t.Parallel()
 	a := args()
-	a.UnnamedPorts = []string{"orders"}
+	a.UnnamedPorts, a.Ingress.Hosts = []string{"orders"}, []string{"a.example.com"}
 	d := declare(t, "team-a", a, "users")
-	d.check(t, map[string]any{"orders:spec.ports[0].name": "", "orders:spec.ports[0].targetPort": 9090, "orders-policy:spec.ingress[0].ports[0].port": 9090})
+	d.check(t, map[string]any{"orders:spec.ports[0].name": "", "orders:spec.ports[0].targetPort": 9090, "orders-policy:spec.ingress[0].ports[0].port": 9090,
+		"orders-ingress:spec.rules[0].http.paths[0].backend.service.port": "map[number:80]"})
 	d.check(t, map[string]any{"users:spec.ports[0].name": "http", "users:spec.ports[0].targetPort": "http", "users-policy:spec.ingress[0].ports[0].port": "http"})
 }
 

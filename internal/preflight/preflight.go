@@ -51,6 +51,9 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err := checkOwnership(ctx, *c, cl, objects); err != nil {
 		return nil, err
 	}
+	if err := checkIngress(ctx.Context(), cl, c.Service.Ingress); err != nil {
+		return nil, err
+	}
 	complete(c, objects)
 	if ctx.DryRun() {
 		err = checkAdmission(ctx, *c, objects)

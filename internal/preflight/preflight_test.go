@@ -1,10 +1,18 @@
 package preflight_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"maps"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -160,6 +168,63 @@ func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 	}
 	_, _, err := check(t, s, false, map[string]string{"adopt": "true"})
 	checkError(t, err, "")
+}
+
+func TestAnIngressNeedsItsClassAndItsCertificate(t *testing.T) {
+	t.Parallel()
+	list := func(items string) string {
+		return `{"kind": "IngressClassList", "apiVersion": "networking.k8s.io/v1", "items": [` + items + `]}`
+	}
+	const plain, byDefault = `{"metadata": {"name": "traefik"}}`, `{"metadata": {"name": "haproxy", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}}`
+	const create = "create it with |kubectl --context here --namespace default create secret tls shop-tls --cert <file> --key <file>|"
+	none, notYours := failure(404, "NotFound", "no"), failure(403, "Forbidden", "no")
+	for name, test := range map[string]struct {
+		classes, issuers, secret string
+		changes                  map[string]string
+		want                     string
+	}{
+		"a default class":      {classes: list(plain + "," + byDefault)},
+		"a class":              {classes: list(plain), changes: map[string]string{"ingressClass": "traefik"}},
+		"not for this user":    {classes: notYours, secret: notYours, changes: map[string]string{"ingressClass": "nginx", "tlsSecret": "shop-tls"}},
+		"no controller":        {classes: list(""), want: "host is set, and the cluster has no IngressClass: install an Ingress controller, or remove it with |pulumi config rm host|"},
+		"no default class":     {classes: list(plain), want: "ingressClass is missing, and the cluster has no default class: it has traefik: choose one with |pulumi config set ingressClass traefik|"},
+		"a misspelt class":     {classes: list(plain + "," + byDefault), changes: map[string]string{"ingressClass": "trafik"}, want: `ingressClass ("trafik") is not on the cluster: it has haproxy, traefik: choose one with |pulumi config set ingressClass traefik|`},
+		"an issuer":            {classes: list(byDefault), issuers: list(plain), changes: map[string]string{"clusterIssuer": "traefik", "tlsSecret": "shop-tls"}},
+		"an unknown issuer":    {classes: list(byDefault), issuers: list(""), changes: map[string]string{"clusterIssuer": "letsencrypt"}, want: `clusterIssuer ("letsencrypt") is not on the cluster: it has none`},
+		"no cert-manager":      {classes: list(byDefault), issuers: none, changes: map[string]string{"clusterIssuer": "letsencrypt"}, want: `clusterIssuer ("letsencrypt") needs cert-manager, which the cluster does not have: install it, or name a certificate of your own with |pulumi config set tlsSecret <name>|`},
+		"no certificate":       {classes: list(byDefault), secret: none, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not exist in namespace default: ` + create},
+		"a certificate":        {classes: list(byDefault), secret: certificate(t, "*.example.com"), changes: map[string]string{"tlsSecret": "shop-tls"}},
+		"another certificate":  {classes: list(byDefault), secret: certificate(t, "example.org"), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a certificate for host: x509: certificate is valid for example.org, not shop.example.com: delete the Secret, and ` + create},
+		"an empty certificate": {classes: list(byDefault), secret: `{"kind": "Secret", "apiVersion": "v1"}`, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a certificate for host: tls: failed to find any PEM data in certificate input: delete the Secret, and ` + create},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			changes := map[string]string{"host": "shop.example.com"}
+			maps.Copy(changes, test.changes)
+			_, _, err := check(t, &apiServer{answers: map[string]string{"GET ingressclasses": test.classes, "GET clusterissuers": test.issuers, "GET shop-tls": test.secret}}, false, changes)
+			checkError(t, err, test.want)
+		})
+	}
+}
+
+// certificate is a Secret with a certificate for a host.
+func certificate(t *testing.T, host string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}}
+	signed, err1 := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	encoded, err2 := x509.MarshalPKCS8PrivateKey(key)
+	secret, err3 := json.Marshal(map[string]any{"kind": "Secret", "apiVersion": "v1", "data": map[string][]byte{
+		"tls.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
+		"tls.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}),
+	}})
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	return string(secret)
 }
 
 func TestAnUpFindsWhatOthersHaveDone(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	autoscaled = "autoscaled: orders 2 to 10 pods, 8 objects\n"
+	autoscaled = "autoscaled: orders 2 to 10 pods, 9 objects\n"
 	fixed      = "fixed: orders 3 pods, 5 objects\n"
 	builds     = "    builds: orders-image, and restarts its pods if its content differs\n"
 	end        = "\nUnknown without a cluster: what runs there now, whether it admits these objects, and whether the source builds.\n" +
@@ -35,7 +35,7 @@ func TestAPreviewShowsTheEffectsOfAChange(t *testing.T) {
 		"a first secret": {"Pulumi.fixed.yaml", "", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:abc:def\n", autoscaled +
 			"fixed: orders 3 pods, 6 objects\n    restarts: all pods of Deployment orders-deployment in namespace default\n    creates: Secret orders-env-0a1b2c3d in namespace default\n"},
 		"no secret any more": {"Pulumi.autoscaled.yaml", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:dG9rZW4=\n", "",
-			"autoscaled: orders 2 to 10 pods, 7 objects\n    restarts: all pods of Deployment orders-deployment in namespace team-a\n    deletes: Secret orders-env-0a1b2c3d in namespace team-a\n" + fixed},
+			"autoscaled: orders 2 to 10 pods, 8 objects\n    restarts: all pods of Deployment orders-deployment in namespace team-a\n    deletes: Secret orders-env-0a1b2c3d in namespace team-a\n" + fixed},
 		"another base image":       {"Pulumi.fixed.yaml", "", "  shop:goImage: golang:1.99\n", autoscaled + fixed + builds},
 		"other source":             {"app/main.go", "main", "other", autoscaled + builds + fixed + builds},
 		"another file of source":   {"app/more.go", "", "package main\n", autoscaled + builds + fixed + builds},

@@ -45,7 +45,7 @@ func TestManifestsAreCompleteAndHaveNoSecrets(t *testing.T) {
 		got = append(got, object.Kind+" "+object.Metadata.Name)
 	}
 	want := strings.Split("Deployment orders-deployment,HorizontalPodAutoscaler orders-hpa,Namespace team-a,Secret orders-env-0a1b2c3d,Secret orders-registry,"+
-		"Service orders,NetworkPolicy orders-policy,PodDisruptionBudget orders-pdb", ",")
+		"Service orders,Ingress orders,NetworkPolicy orders-policy,PodDisruptionBudget orders-pdb", ",")
 	if !slices.Equal(got, want) {
 		t.Errorf("the manifests are %q, want %q", got, want)
 	}

@@ -24,8 +24,8 @@ type rollout struct {
 	args microservice.Args
 }
 
-// Wait waits until every service has all its pods, of the new revision and ready, and an
-// autoscaler that reads their CPU. The error joins those of all services. A preview has
+// Wait waits until every service has all its pods, of the new revision and ready, an
+// autoscaler that reads their CPU, and an Ingress that passes requests on. The error joins those of all services. A preview has
 // nothing to wait for.
 func Wait(ctx *pulumi.Context, cl *cluster.Cluster, services []*microservice.Microservice) error {
 	if ctx.DryRun() {
@@ -67,11 +67,21 @@ func waitFor(ctx *pulumi.Context, cl *cluster.Cluster, service *microservice.Mic
 	if err != nil {
 		return r.explain(ctx.Context(), err)
 	}
-	if !r.args.Autoscaled() {
+	if r.args.Autoscaled() {
+		show("waiting for the autoscaler to read the pods' CPU")
+		if err := r.waitForMetrics(ctx.Context()); err != nil {
+			return err
+		}
+	}
+	if len(r.args.Ingress.Hosts) == 0 {
 		return nil
 	}
-	show("waiting for the autoscaler to read the pods' CPU")
-	return r.waitForMetrics(ctx.Context())
+	show("waiting for the Ingress to pass requests on")
+	err = r.waitForIngress(ctx.Context())
+	if errors.As(err, &unreachable{}) {
+		return ctx.Log.Warn(fmt.Sprintf("whether clients outside the cluster reach %s is not checked: %v", r.name, err), &pulumi.LogArgs{Resource: service.Last})
+	}
+	return err
 }
 
 // checkDeployment applies the rule of `kubectl rollout status`, and that of the minimum:

@@ -15,7 +15,7 @@ import (
 func TestTheStacksOutputs(t *testing.T) {
 	t.Parallel()
 	want := map[string]any{
-		"image": "registry.example.com/shop/orders@" + render.Digest, "url": "http://orders.team-a.svc.cluster.local", "namespace": "team-a", "replicas": 2, "maxReplicas": 10,
+		"image": "registry.example.com/shop/orders@" + render.Digest, "url": "http://orders.team-a.svc.cluster.local", "publicURL": "https://orders.example.com", "namespace": "team-a", "replicas": 2, "maxReplicas": 10,
 	}
 	if got := declare(t, nil).Outputs; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)

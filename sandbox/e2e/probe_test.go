@@ -47,10 +47,15 @@ func (s story) startProbe(t testing.TB) {
 	t.Helper()
 	s.probe(t)
 	yes, no, second := true, false, int64(1)
+	var aliases []corev1.HostAlias
+	if s.Host != "" { // requests to it go the way of those from outside
+		aliases = []corev1.HostAlias{{IP: cluster.BridgeAddress, Hostnames: []string{s.Host}}}
+	}
 	_, err := s.cluster.CoreV1().Pods(s.Namespace).Create(t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "probe"},
 		Spec: corev1.PodSpec{
 			TerminationGracePeriodSeconds: &second,
+			HostAliases:                   aliases,
 			AutomountServiceAccountToken:  &no,
 			SecurityContext: &corev1.PodSecurityContext{
 				RunAsNonRoot:   &yes,
@@ -95,6 +100,7 @@ type attack struct {
 	Rate        int           // requests a second, however slowly they are answered
 	Connections int           // that the requests take turns on; 0 for a new one each
 	Slow        time.Duration // how long a login takes to be sent
+	Outside     bool          // through the Ingress controller
 }
 
 // traffic is the result of an attack: vegeta's metrics, and two more.
@@ -118,11 +124,15 @@ type traffic struct {
 func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() traffic) {
 	t.Helper()
 	var result traffic
+	host := s.Service
+	if a.Outside {
+		host = s.Host
+	}
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.execProbe(t.Context(), &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
 			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
-			"http://"+s.Service+a.Path)
+			"http://"+host+a.Path)
 	}()
 	return func() traffic {
 		t.Helper()

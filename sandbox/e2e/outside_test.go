@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/sandbox/internal/cluster"
+)
+
+// startEdge starts the sandbox's Ingress controller, once for all tests.
+var startEdge = sync.OnceValue(func() error {
+	s, err := cluster.Find()
+	if err != nil {
+		return err
+	}
+	edge := exec.Command(s.Path("sandbox"), "edge")
+	edge.Dir = s.Checkout
+	if out, err := edge.CombinedOutput(); err != nil {
+		return fmt.Errorf("make edge: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// withHost is the story with a host outside the cluster, on a sandbox with an Ingress
+// controller. That has a certificate for the host.
+func (s story) withHost(t *testing.T) story {
+	t.Helper()
+	if err := startEdge(); err != nil {
+		t.Fatal(err)
+	}
+	s.Host = s.Namespace + ".sandbox.test"
+	s.set(t, map[string]string{"host": s.Host})
+	return s
+}
+
+// TestTheOutsideReachesTheService gives the service a host, a certificate and another
+// host, and takes it back inside.
+func TestTheOutsideReachesTheService(t *testing.T) {
+	s := newParallelStory(t, "outside").withHost(t)
+	s.set(t, map[string]string{"ingressClass": "haprxy"})
+	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy: choose one with `pulumi config set ingressClass haproxy`")
+	s.set(t, map[string]string{"ingressClass": ""})
+	t.Logf("from nothing to an answer outside: %.1f s", s.up(t).Seconds())
+	s.settled(t, 3)
+	s.servesOutside(t, "http://"+s.Host)
+	if status := outside(t, "http://people.sandbox.test/users").StatusCode; status != http.StatusNotFound {
+		t.Errorf("another host is answered with %d, want 404", status)
+	}
+	s.staysAsDeclared(t)
+
+	s.set(t, map[string]string{"tlsSecret": "users-tls"})
+	s.previewFails(t, `tlsSecret ("users-tls") does not exist in namespace outside: create it with `)
+	s.kubectl(t, "create", "secret", "tls", "users-tls", "--cert="+sandbox(t).PKI("haproxy-ingress.crt"), "--key="+sandbox(t).PKI("haproxy-ingress.key"))
+	s.up(t)
+	s.servesOutside(t, "https://"+s.Host)
+
+	s.set(t, map[string]string{"host": "people.sandbox.test"})
+	s.up(t)
+	s.servesOutside(t, "https://people.sandbox.test")
+	s.isNotServed(t, s.Host)
+
+	s.set(t, map[string]string{"host": "", "tlsSecret": ""})
+	s.up(t)
+	s.isNotServed(t, "people.sandbox.test")
+	s.staysAsDeclared(t)
+}
+
+// servesOutside checks that the stack's output is a URL, and that all pods answer to it.
+func (s story) servesOutside(t *testing.T, url string) {
+	t.Helper()
+	if output := strings.TrimSpace(s.pulumi(t, "stack", "output", "--stack=dev", "publicURL")); output != url {
+		t.Errorf("the output publicURL is %s, want %s", output, url)
+	}
+	pods := map[string]int{}
+	for range 60 {
+		answer := outside(t, url+"/users")
+		if answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s is answered with %s", url, answer.Status)
+		}
+		pods[answer.Header.Get("X-Pod")]++
+	}
+	if len(pods) != 3 {
+		t.Errorf("60 requests were answered by %v, want three pods", pods)
+	}
+	t.Logf("%s: 60 requests, answers per pod: %v", url, pods)
+}
+
+// isNotServed waits until the controller has forgotten a host.
+func (s story) isNotServed(t *testing.T, host string) {
+	t.Helper()
+	if err := cluster.Poll(t.Context(), host, 10*time.Second, func(context.Context) error {
+		if status := outside(t, "http://"+host+"/users").StatusCode; status != http.StatusNotFound {
+			return fmt.Errorf("it is answered with %d, want 404", status)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+// outside gets a URL through the Ingress controller, on a connection of its own. The
+// certificate must be one for the host, of the sandbox's authority.
+func outside(t *testing.T, url string) *http.Response {
+	t.Helper()
+	authority, err := os.ReadFile(sandbox(t).PKI("ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: pool},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			_, port, _ := net.SplitHostPort(address)
+			return new(net.Dialer).DialContext(ctx, network, cluster.BridgeAddress+":"+port)
+		},
+	}}
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response
+}
