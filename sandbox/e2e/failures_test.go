@@ -23,7 +23,7 @@ import (
 // TestFailuresAroundARelease kills what a release needs, in the middle of one.
 func TestFailuresAroundARelease(t *testing.T) {
 	s := newStory(t, "failures")
-	s.set(t, map[string]string{"cpuRequest": "10m"})
+	s.set(t, map[string]string{"cpuRequest": "20m"})
 	s.deploy(t)
 	for _, f := range []failure{
 		{
@@ -42,7 +42,8 @@ func TestFailuresAroundARelease(t *testing.T) {
 			name: "the API server is killed during the rollout",
 			up: func(t *testing.T) (string, error) {
 				s.set(t, map[string]string{"rolloutTimeout": "20"})
-				return s.upUntil(t, s.rollingOut(t), func(*os.Process) { kill(t, "kube-apiserver") })
+				// The less is left of the timeout, the sooner the kubelet tries again.
+				return s.upUntil(t, s.haveBeenReady(t, 6, 5*time.Second), func(*os.Process) { kill(t, "kube-apiserver") })
 			},
 			want: []string{"connection refused"},
 			fix: func(t *testing.T) {
@@ -231,6 +232,21 @@ func (s story) rollingOut(t *testing.T) func() bool {
 	t.Helper()
 	before := len(s.pods(t))
 	return func() bool { return len(s.pods(t)) > before }
+}
+
+// haveBeenReady returns a function that reports whether a number of pods have been ready
+// for a time.
+func (s story) haveBeenReady(t *testing.T, count int, least time.Duration) func() bool {
+	t.Helper()
+	var since time.Time
+	return func() bool {
+		if len(readyPods(s.pods(t))) < count {
+			since = time.Time{}
+		} else if since.IsZero() {
+			since = time.Now()
+		}
+		return !since.IsZero() && time.Since(since) > least
+	}
 }
 
 // objects are the names of all objects in the stack's namespace, except those that

@@ -158,7 +158,7 @@ func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
 // TestTheTutorialScriptRuns runs what the nightly workflow runs on kind.
 func TestTheTutorialScriptRuns(t *testing.T) {
 	s, _, _, _ := newPipeline(t, "nightly")
-	out := s.run(t, ".ci/tutorial", "sandbox", s.Image, "goImage="+cluster.Registry+"/golang:1.26-alpine", "cpuRequest=10m")
+	out := s.run(t, ".ci/tutorial", "sandbox", s.Image, "goImage="+cluster.Registry+"/golang:1.26-alpine", "cpuRequest=20m")
 	for line := range strings.Lines(out) {
 		if strings.HasPrefix(line, "===") {
 			t.Log(strings.TrimSpace(line))

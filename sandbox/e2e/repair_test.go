@@ -206,7 +206,7 @@ func TestANamespaceOfOthersIsUsedAsItIs(t *testing.T) {
 		{"a quota", "kind: ResourceQuota, spec: {hard: {limits.cpu: 2}}",
 			"the API server rejects pods of Deployment user-service-deployment: pods "},
 		{"a limit range", "kind: LimitRange, spec: {limits: [{type: Container, min: {cpu: 200m}}]}",
-			"minimum cpu usage per Container is 200m, but request is 10m"},
+			"minimum cpu usage per Container is 200m, but request is 20m"},
 	} {
 		admin.write(t, "demand.yaml", "{apiVersion: v1, metadata: {name: demand}, "+demand.manifest+"}")
 		admin.kubectl(t, "apply", "--filename=demand.yaml")

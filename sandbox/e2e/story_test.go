@@ -102,7 +102,7 @@ var (
 	metrics    = &turn{3}
 	allMetrics = []*turn{metrics, metrics, metrics}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{3}
+	waiting = &turn{4}
 	// kubelet is one that starts pods in time: a hundred at once make others wait.
 	kubelet = &turn{1}
 
@@ -160,7 +160,7 @@ func newLongStory(t *testing.T, namespace string) story {
 func newSmallStory(t *testing.T, namespace string) story {
 	t.Helper()
 	s := newStory(t, namespace)
-	s.set(t, map[string]string{"cpuRequest": "10m"})
+	s.set(t, map[string]string{"cpuRequest": "20m"})
 	return s
 }
 

@@ -192,15 +192,16 @@ func makeCgroups() error {
 		return err
 	}
 	for _, folder := range folders {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(folder, "docker"), 0o755); err != nil {
 			return err
 		}
-		// The maximum of v1 and of v2: pods get CPU before compilers and tests do.
-		for file, maximum := range map[string]string{"cpu.shares": "16384", "cpu.weight": "1600"} {
+		// The maximum of v1 and of v2: pods get CPU before compilers and tests do. And
+		// before image builds, which would get as much of it as dozens of pods.
+		for file, share := range map[string]string{"cpu.shares": "16384", "cpu.weight": "1600", "docker/cpu.shares": "128"} {
 			if !exists(filepath.Join(folder, file)) {
 				continue
 			}
-			if err := os.WriteFile(filepath.Join(folder, file), []byte(maximum), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, file), []byte(share), 0o644); err != nil {
 				return err
 			}
 		}
