@@ -27,32 +27,39 @@ func (i Ingress) Scheme() string {
 // newIngress has an Ingress controller pass requests for the hosts on to the pods of the
 // Service. It is nothing but a rule: what listens outside is the controller.
 func (m *Microservice) newIngress(ctx *pulumi.Context, service pulumi.Resource) (*networkingv1.Ingress, error) {
+	metadata := m.metadata(m.Name)
+	if issuer := m.Args.Ingress.ClusterIssuer; issuer != "" {
+		annotations := annotations(m.Args.Owner)
+		annotations["cert-manager.io/cluster-issuer"] = pulumi.String(issuer)
+		metadata.Annotations = annotations
+	}
+	return networkingv1.NewIngress(ctx, m.Name+"-ingress", &networkingv1.IngressArgs{Metadata: metadata, Spec: m.ingressSpec()}, m.child(service))
+}
+
+func (m *Microservice) ingressSpec() (spec networkingv1.IngressSpecArgs) {
 	i := m.Args.Ingress
 	port := networkingv1.ServiceBackendPortArgs{Name: pulumi.String(httpPort)}
 	if m.isUnnamed() {
 		port = networkingv1.ServiceBackendPortArgs{Number: pulumi.Int(servicePort)}
 	}
-	paths := networkingv1.HTTPIngressRuleValueArgs{Paths: networkingv1.HTTPIngressPathArray{networkingv1.HTTPIngressPathArgs{
-		Path: pulumi.String("/"), PathType: pulumi.String("Prefix"),
-		Backend: networkingv1.IngressBackendArgs{Service: networkingv1.IngressServiceBackendArgs{Name: pulumi.String(m.Name), Port: port}},
-	}}}
-	var rules networkingv1.IngressRuleArray
-	for _, host := range i.Hosts {
-		rules = append(rules, networkingv1.IngressRuleArgs{Host: pulumi.String(host), Http: paths})
+	all := networkingv1.HTTPIngressPathArgs{
+		Path:     pulumi.String("/"),
+		PathType: pulumi.String("Prefix"),
+		Backend:  networkingv1.IngressBackendArgs{Service: networkingv1.IngressServiceBackendArgs{Name: pulumi.String(m.Name), Port: port}},
 	}
-	metadata, spec := m.metadata(m.Name), networkingv1.IngressSpecArgs{Rules: rules}
+	rules := networkingv1.IngressRuleArray{}
+	for _, host := range i.Hosts {
+		http := networkingv1.HTTPIngressRuleValueArgs{Paths: networkingv1.HTTPIngressPathArray{all}}
+		rules = append(rules, networkingv1.IngressRuleArgs{Host: pulumi.String(host), Http: http})
+	}
+	spec.Rules = rules
 	if i.Class != "" { // else the API server writes the default class
 		spec.IngressClassName = pulumi.String(i.Class)
-	}
-	if i.ClusterIssuer != "" {
-		annotations := annotations(m.Args.Owner)
-		annotations["cert-manager.io/cluster-issuer"] = pulumi.String(i.ClusterIssuer)
-		metadata.Annotations = annotations
 	}
 	if i.Scheme() == "https" {
 		spec.Tls = networkingv1.IngressTLSArray{networkingv1.IngressTLSArgs{Hosts: pulumi.ToStringArray(i.Hosts), SecretName: pulumi.String(i.secretName(m.Name))}}
 	}
-	return networkingv1.NewIngress(ctx, m.Name+"-ingress", &networkingv1.IngressArgs{Metadata: metadata, Spec: spec}, m.child(service))
+	return spec
 }
 
 // ExampleOf is a DNS name that a host stands for: itself, unless it has a wildcard.

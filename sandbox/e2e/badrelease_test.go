@@ -116,9 +116,9 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 		t.Errorf("the pods of the previous revision were %v, the ready ones are %v", old, ready)
 	}
 	if load.Requests == 0 || load.Failed > 0 && !bad.serves {
-		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+		t.Errorf("of %d requests %d failed, over %s: %q", load.Requests, load.Failed, load.FailingFor, load.Errors)
 	}
-	t.Logf("%d of %d requests failed meanwhile", load.Failed, load.Requests)
+	t.Logf("%d of %d requests failed meanwhile, the longest took %s", load.Failed, load.Requests, load.Latencies.Max.Round(time.Millisecond))
 	declared := s.kubectl(t, "get", "deployment", "user-service-deployment", "--output=jsonpath={.spec.template.spec.containers[0].image}")
 	if image := s.image(t); image != declared && !strings.HasPrefix(bad.file, "internal/") {
 		t.Errorf("the output image is %s, declared is %s", image, declared)

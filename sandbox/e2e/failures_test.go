@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +61,7 @@ func TestFailuresAroundARelease(t *testing.T) {
 
 // TestFailuresOfARelease breaks what only one release uses.
 func TestFailuresOfARelease(t *testing.T) {
-	s := newLongStory(t, "alone")
+	s := newParallelStory(t, "alone")
 	s.deploy(t)
 	registry := newRegistry(t, t.TempDir())
 	for _, f := range []failure{
@@ -156,9 +158,9 @@ func (s story) releaseWith(t *testing.T, f failure) {
 	t.Logf("fixed in %.1f s", time.Since(start).Seconds())
 	s.settled(t, 3)
 	if load := stop(); load.Failed > 0 || load.Requests == 0 {
-		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+		t.Errorf("of %d requests %d failed, over %s, and one took %s: %q", load.Requests, load.Failed, load.FailingFor, load.Latencies.Max, load.Errors)
 	} else {
-		t.Logf("%d requests meanwhile, none failed", load.Requests)
+		t.Logf("%d requests meanwhile, none failed, the longest took %s", load.Requests, load.Latencies.Max.Round(time.Millisecond))
 	}
 	if now := s.objects(t); now != declared {
 		t.Errorf("the objects were\n%s\nand are\n%s", declared, now)
@@ -261,8 +263,22 @@ func (s story) objects(t *testing.T) string {
 // would run them in a pod, needs the API server.
 func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	t.Helper()
-	address := s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}")
-	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=50", "-for=10m", "http://"+address+"/users")
+	url := "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
+	// Until kube-proxy routes a new Service, its address leads out of the cluster.
+	if err := cluster.Poll(t.Context(), url, 30*time.Second, func(ctx context.Context) error {
+		answer, err := client.Get(url)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return errors.New(answer.Status)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=50", "-for=10m", url)
 	var out bytes.Buffer
 	load.Stdout, load.Stderr = &out, &out
 	if err := load.Start(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,8 +66,10 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	s.up(t)
 	s.servesOutside(t, "https://"+s.Host)
 
+	stop := oneAnswers(t, "https://"+s.Host+"/users", "https://people.sandbox.test/users")
 	s.set(t, map[string]string{"host": "people.sandbox.test"})
 	s.up(t)
+	stop()
 	s.servesOutside(t, "https://people.sandbox.test")
 	s.isNotServed(t, s.Host)
 
@@ -74,6 +77,39 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	s.up(t)
 	s.isNotServed(t, "people.sandbox.test")
 	s.staysAsDeclared(t)
+
+	s.set(t, map[string]string{"host": s.Host})
+	s.up(t)
+	s.servesOutside(t, "http://"+s.Host)
+	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
+	s.isNotServed(t, s.Host)
+	if left := s.kubectl(t, "get", "ingresses", "--output=name"); left != "" {
+		t.Errorf("pulumi destroy leaves %s", left)
+	}
+}
+
+// oneAnswers sends requests to URLs until it is stopped. At any time, one of them must be
+// answered with 200.
+func oneAnswers(t *testing.T, urls ...string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var sending sync.WaitGroup
+	requests := 0
+	sending.Go(func() {
+		for ; ctx.Err() == nil; requests++ {
+			if !slices.ContainsFunc(urls, func(url string) bool {
+				answer, err := tryOutside(t, url)
+				return err == nil && answer.StatusCode == http.StatusOK
+			}) {
+				t.Errorf("none of %v answers", urls)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		sending.Wait()
+		t.Logf("%d requests to %v, each time one of them answered", requests, urls)
+	}
 }
 
 // servesOutside checks that the stack's output is a URL, and that all pods answer to it.
@@ -109,13 +145,23 @@ func (s story) isNotServed(t *testing.T, host string) {
 	}
 }
 
-// outside gets a URL through the Ingress controller, on a connection of its own. The
-// certificate must be one for the host, of the sandbox's authority.
+// outside is tryOutside for a request that must be answered.
 func outside(t *testing.T, url string) *http.Response {
+	t.Helper()
+	response, err := tryOutside(t, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+// tryOutside gets a URL through the Ingress controller, on a connection of its own. The
+// certificate must be one for the host, of the sandbox's authority.
+func tryOutside(t *testing.T, url string) (*http.Response, error) {
 	t.Helper()
 	authority, err := os.ReadFile(sandbox(t).PKI("ca.crt"))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(authority)
@@ -129,9 +175,9 @@ func outside(t *testing.T, url string) *http.Response {
 	}}
 	response, err := client.Get(url)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, response.Body)
-	return response
+	_, err = io.Copy(io.Discard, response.Body)
+	return response, err
 }

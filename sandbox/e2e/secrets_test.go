@@ -17,7 +17,7 @@ import (
 // TestNoSecretIsInSight gives a stack every kind of secret, and looks for them in
 // everything that a user without access to secrets can read.
 func TestNoSecretIsInSight(t *testing.T) {
-	s := newParallelStory(t, "secrets")
+	s := newLongStory(t, "secrets")
 	password := privatePassword(t)
 	db := newPostgres(t, "db-s3same-77")
 	s.Image = cluster.PrivateRegistry + "/secrets/user-service"

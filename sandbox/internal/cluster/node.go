@@ -150,6 +150,8 @@ hostnameOverride: %s
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 nodePortAddresses: [127.0.0.0/8]
+# After a failure it tries again so much later: Docker may hold the lock of iptables.
+iptables: {syncPeriod: 5s}
 # The kernel's own limits stay: they apply to all of the machine.
 conntrack: {maxPerCore: 0}
 `, s.PKI("kube-proxy.kubeconfig"), PodSubnet, nodeName)
