@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,7 +90,11 @@ func makeBridges(ctx context.Context) error {
 			if err := checkSubnet(address); err != nil {
 				return err
 			}
-			if _, err := command(ctx, "ip", "link", "add", name, "type", "bridge"); err != nil {
+			// An address of its own, which stays. Otherwise a bridge takes the lowest one of
+			// its pods' interfaces: whenever that changes, packets to the former one are lost.
+			ip := netip.MustParsePrefix(address).Addr().As4()
+			mac := net.HardwareAddr(append([]byte{0x0a, 0x58}, ip[:]...)).String()
+			if _, err := command(ctx, "ip", "link", "add", name, "address", mac, "type", "bridge"); err != nil {
 				return err
 			}
 		}
