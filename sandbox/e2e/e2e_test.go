@@ -7,6 +7,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"user-service/sandbox/internal/cluster"
 )
 
 func TestTutorial(t *testing.T) {
@@ -171,8 +175,14 @@ func (s story) changedSourceRolls(t *testing.T) {
 	if now := s.image(t); now == digest {
 		t.Errorf("the image is still %s", now)
 	}
-	if answer := s.ask(t, "http://user-service/users", 10); !strings.Contains(answer.Body, "Augusta Ada King") {
-		t.Errorf("the service does not serve the changed source: %+v", answer)
+	// The pods of the previous revision serve until kube-proxy has removed them.
+	if err := cluster.Poll(t.Context(), "the changed source", podDeadline, func(context.Context) error {
+		if answer := s.ask(t, "http://user-service/users", 10); len(answer.Errors) > 0 || !strings.Contains(answer.Body, "Augusta Ada King") {
+			return fmt.Errorf("the service's answers are %+v", answer)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 	t.Logf("from the change to all pods rolled: %.1f s", took.Seconds())
 }
