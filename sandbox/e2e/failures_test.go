@@ -259,12 +259,11 @@ func (s story) objects(t *testing.T) string {
 	return s.kubectl(t, "get", kinds, "--output=name")
 }
 
-// loadFromTheNode sends fifty requests a second from the node: kubectl exec, which
-// would run them in a pod, needs the API server.
-func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
+// waitForRoute waits until kube-proxy routes the Service, and returns a URL of it at its
+// address. A new one leads out of the cluster until then.
+func (s story) waitForRoute(t testing.TB) (url string) {
 	t.Helper()
-	url := "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
-	// Until kube-proxy routes a new Service, its address leads out of the cluster.
+	url = "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
 	if err := cluster.Poll(t.Context(), url, 30*time.Second, func(ctx context.Context) error {
 		answer, err := client.Get(url)
 		if err != nil {
@@ -278,6 +277,14 @@ func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	return url
+}
+
+// loadFromTheNode sends fifty requests a second from the node: kubectl exec, which
+// would run them in a pod, needs the API server.
+func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
+	t.Helper()
+	url := s.waitForRoute(t)
 	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=50", "-for=10m", url)
 	var out bytes.Buffer
 	load.Stdout, load.Stderr = &out, &out

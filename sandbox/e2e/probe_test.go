@@ -45,6 +45,7 @@ func (s story) probe(t testing.TB) string {
 // enforces, allows it.
 func (s story) startProbe(t testing.TB) {
 	t.Helper()
+	s.waitForRoute(t)
 	s.probe(t)
 	yes, no, second := true, false, int64(1)
 	var aliases []corev1.HostAlias
