@@ -27,7 +27,7 @@ func (h *health) drain() { h.draining.Store(true) }
 
 func (h *health) isDraining() bool { return h.draining.Load() }
 
-// sees remembers when a request came.
+// sees notes when a request came.
 func (h *health) sees(r *http.Request, at time.Time) {
 	switch r.URL.Path {
 	case "/livez", "/readyz", "/metrics":
@@ -36,7 +36,7 @@ func (h *health) sees(r *http.Request, at time.Time) {
 	}
 }
 
-// waitForQuiet waits until no request has come for a time, or for at most another one.
+// waitForQuiet waits until no request has come for the time quiet, and at most for most.
 func (h *health) waitForQuiet(most time.Duration) {
 	for end := time.Now().Add(most); ; {
 		last := time.Unix(0, h.lastRequest.Load())

@@ -49,9 +49,9 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 // serve answers requests on listener until ctx is done, then drains: it becomes
-// unready, keeps serving for cfg.drainDelay and while requests still come, and then lets
-// those in flight finish, all within cfg.shutdownTimeout. An error means that the listener failed or
-// that requests had to be cut off.
+// unready, keeps serving for cfg.drainDelay, and then, within cfg.shutdownTimeout, waits
+// until no more requests come and lets those in flight finish. An error means that the
+// listener failed or that requests had to be cut off.
 func serve(ctx context.Context, listener net.Listener, s *service, cfg config) error {
 	server := newServer(s.handler(), s.log)
 	failed := make(chan error, 1)

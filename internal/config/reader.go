@@ -158,10 +158,10 @@ func (r *reader) optional(key string, follows rule) string {
 // hosts reads one DNS name, or a JSON list of them.
 func (r *reader) hosts(key string) (hosts []string) {
 	value := r.value(key)
+	if value == "" {
+		return nil
+	}
 	if json.Unmarshal([]byte(value), &hosts) != nil {
-		if value == "" {
-			return nil
-		}
 		return []string{r.text(key, hostName)}
 	}
 	for i, name := range hosts {

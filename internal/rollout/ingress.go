@@ -15,7 +15,7 @@ import (
 	"user-service/internal/microservice"
 )
 
-// unreachable is an address that this machine cannot connect to, which clients may.
+// unreachable is the error of connecting to an address that clients may reach all the same.
 type unreachable struct{ error }
 
 // waitForIngress waits until the Ingress has an address and, if this machine can connect
@@ -59,8 +59,8 @@ func (r rollout) checkIngress(ctx context.Context) error {
 	return nil
 }
 
-// clientOf returns a client for a host that connects to an address. Who has signed the
-// certificate is the affair of those outside.
+// clientOf returns a client for a host that connects to an address. The certificate must be
+// for the host; its authority may be one that only the clients outside know.
 func clientOf(host, address string) *http.Client {
 	return &http.Client{
 		Timeout:       cluster.RequestTimeout,

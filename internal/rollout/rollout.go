@@ -25,8 +25,8 @@ type rollout struct {
 }
 
 // Wait waits until every service has all its pods, of the new revision and ready, an
-// autoscaler that reads their CPU, and an Ingress that passes requests on. The error joins those of all services. A preview has
-// nothing to wait for.
+// autoscaler that reads their CPU, and an Ingress that passes requests on. The error joins
+// those of all services. A preview has nothing to wait for.
 func Wait(ctx *pulumi.Context, cl *cluster.Cluster, services []*microservice.Microservice) error {
 	if ctx.DryRun() {
 		return nil

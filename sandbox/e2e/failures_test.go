@@ -44,7 +44,8 @@ func TestFailuresAroundARelease(t *testing.T) {
 			name: "the API server is killed during the rollout",
 			up: func(t *testing.T) (string, error) {
 				s.set(t, map[string]string{"rolloutTimeout": "20"})
-				// The less is left of the timeout, the sooner the kubelet tries again.
+				// Late in the timeout: the longer the API server is gone, the longer the kubelet
+				// waits before it connects again.
 				return s.upUntil(t, s.haveBeenReady(t, 6, 5*time.Second), func(*os.Process) { kill(t, "kube-apiserver") })
 			},
 			want: []string{"connection refused"},
@@ -259,12 +260,12 @@ func (s story) objects(t *testing.T) string {
 	return s.kubectl(t, "get", kinds, "--output=name")
 }
 
-// waitForRoute waits until kube-proxy routes the Service, and returns a URL of it at its
-// address. A new one leads out of the cluster until then.
+// waitForRoute waits until kube-proxy routes requests for a new Service to its pods, and
+// returns a URL with the Service's address.
 func (s story) waitForRoute(t testing.TB) (url string) {
 	t.Helper()
 	url = "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
-	if err := cluster.Poll(t.Context(), url, 30*time.Second, func(ctx context.Context) error {
+	if err := cluster.Poll(t.Context(), url, 30*time.Second, func(context.Context) error {
 		answer, err := client.Get(url)
 		if err != nil {
 			return err

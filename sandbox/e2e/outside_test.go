@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -62,9 +64,12 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 
 	s.set(t, map[string]string{"tlsSecret": "users-tls"})
 	s.previewFails(t, `tlsSecret ("users-tls") does not exist in namespace outside: create it with `)
-	s.kubectl(t, "create", "secret", "tls", "users-tls", "--cert="+sandbox(t).PKI("haproxy-ingress.crt"), "--key="+sandbox(t).PKI("haproxy-ingress.key"))
+	own := s.createCertificate(t, "users-tls")
 	s.up(t)
 	s.servesOutside(t, "https://"+s.Host)
+	if served := outside(t, "https://"+s.Host+"/users").TLS.PeerCertificates[0]; !served.Equal(own) {
+		t.Errorf("the certificate is %s's, want the Secret's", served.Subject)
+	}
 
 	stop := oneAnswers(t, "https://"+s.Host+"/users", "https://people.sandbox.test/users")
 	s.set(t, map[string]string{"host": "people.sandbox.test"})
@@ -88,6 +93,33 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	}
 }
 
+// createCertificate creates a Secret with a certificate for hosts below sandbox.test, other
+// than the controller's, of the sandbox's authority.
+func (s story) createCertificate(t *testing.T, secret string) *x509.Certificate {
+	t.Helper()
+	authority, err := tls.LoadX509KeyPair(sandbox(t).PKI("ca.crt"), sandbox(t).PKI("ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(sandbox(t).PKI("haproxy-ingress.crt"), sandbox(t).PKI("haproxy-ingress.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := *pair.Leaf
+	template.Subject.CommonName = secret
+	signed, err := x509.CreateCertificate(rand.Reader, &template, authority.Leaf, pair.Leaf.PublicKey, authority.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, "tls.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})))
+	s.kubectl(t, "create", "secret", "tls", secret, "--cert=tls.crt", "--key="+sandbox(t).PKI("haproxy-ingress.key"))
+	certificate, err := x509.ParseCertificate(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
+
 // oneAnswers sends requests to URLs until it is stopped. At any time, one of them must be
 // answered with 200.
 func oneAnswers(t *testing.T, urls ...string) (stop func()) {
@@ -108,6 +140,9 @@ func oneAnswers(t *testing.T, urls ...string) (stop func()) {
 	return func() {
 		cancel()
 		sending.Wait()
+		if requests == 0 {
+			t.Error("no request was sent")
+		}
 		t.Logf("%d requests to %v, each time one of them answered", requests, urls)
 	}
 }

@@ -81,6 +81,7 @@ func (s Sandbox) startEdge(ctx context.Context) (outcome string, err error) {
 	return "https://" + BridgeAddress, s.runAll(ctx, s.edgeDaemons())
 }
 
+// linkEdge makes the link at each `up`: a reboot removes it.
 func (s Sandbox) linkEdge(ctx context.Context) error {
 	_, err := command(ctx, "ln", "--symbolic", "--force", "--no-dereference", s.Path("edge"), edgeRoot)
 	return err

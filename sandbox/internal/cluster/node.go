@@ -66,7 +66,8 @@ func dial(ctx context.Context, network, address string) error {
 	return connection.Close()
 }
 
-// cniConfig configures how containerd gives a pod its address. The firewall is allowPods'.
+// cniConfig configures how containerd gives a pod its address. The rules of iptables are the
+// same for all pods: see allowPods.
 func (s Sandbox) cniConfig() string {
 	return fmt.Sprintf(`{
   "cniVersion": "0.4.0",
