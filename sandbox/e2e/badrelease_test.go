@@ -47,7 +47,8 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 		{
 			name: "is gone from the registry", file: "internal/microservice/microservice.go",
 			good: "m.podSpec(image.RepoDigest,", bad: `m.podSpec(pulumi.String(args.Build.Repository + "@sha256:` + strings.Repeat("0", 64) + `"),`,
-			want: []string{"ImagePullBackOff", "not found"},
+			// ErrImagePull while the kubelet tries again, ImagePullBackOff in between.
+			want: []string{"ImagePull", "not found"},
 		},
 		{
 			name:     "is for another architecture",
