@@ -18,7 +18,7 @@ import (
 const usage = `usage: sandbox up | edge | down | status | env
 
   up      build what is missing, start what is not running, pulumi up on stack dev
-  edge    add an Ingress controller to a sandbox that is up
+  edge    add an Ingress controller and a Gateway to a sandbox that is up
   down    stop everything and restore the machine's state
   status  print each daemon with its process and its memory
   env     print the environment variables that point pulumi and kubectl at the sandbox`

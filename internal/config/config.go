@@ -56,9 +56,10 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			Env:           r.variables("env", r.plain("env"), ""),
 			SecretEnv:     r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
 			Egress:        r.peers("egress"),
-			Ingress: microservice.Ingress{
+			Outside: microservice.Outside{
 				Hosts:         r.hosts("host"),
-				Class:         r.optional("ingressClass", objectName),
+				Gateway:       r.gateway("gateway"),
+				IngressClass:  r.optional("ingressClass", objectName),
 				TLSSecret:     r.optional("tlsSecret", objectName),
 				ClusterIssuer: r.optional("clusterIssuer", objectName),
 			},
@@ -95,9 +96,13 @@ func (r *reader) validate(c Config) {
 			r.errorf("env.%[1]s is also in secretEnv: remove one of them with `pulumi config rm --path env.%[1]s`", name)
 		}
 	}
-	for _, key := range []string{"ingressClass", "tlsSecret", "clusterIssuer"} {
-		if r.value(key) != "" && len(s.Ingress.Hosts) == 0 {
+	for _, key := range []string{"gateway", "ingressClass", "tlsSecret", "clusterIssuer"} {
+		switch {
+		case r.value(key) == "":
+		case len(s.Outside.Hosts) == 0:
 			r.errorf("%s is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm %[1]s`", key)
+		case s.Outside.Gateway != nil && key != "gateway":
+			r.errorf("%s is for an Ingress, and gateway is set, which has certificates of its own: remove one of them with `pulumi config rm %[1]s` or `pulumi config rm gateway`", key)
 		}
 	}
 	if s.RegistryLogin.Username == "" && s.RegistryLogin.Password != "" {

@@ -47,13 +47,17 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"host with a scheme":        {keys{"host": "https://users.example.com/v1"}, `host ("https://users.example.com/v1") has a scheme: set it with |pulumi config set host users.example.com|`},
 		"host with a port":          {keys{"host": "users.example.com:8080"}, `host ("users.example.com:8080") has a port or a path: set it with |pulumi config set host users.example.com|`},
 		"host in upper case":        {keys{"host": "Users.example.com"}, `host ("Users.example.com") has upper-case letters: set it with |pulumi config set host users.example.com|`},
-		"host as an address":        {keys{"host": "10.0.0.1"}, `host ("10.0.0.1") is an address, and an Ingress needs a DNS name` + orDefault("host")},
+		"host as an address":        {keys{"host": "10.0.0.1"}, `host ("10.0.0.1") is an address, and clients need a DNS name` + orDefault("host")},
 		"host without a domain":     {keys{"host": "users"}, `host ("users") is not a DNS name, like users.example.com` + orDefault("host")},
 		"hosts with errors": {keys{"host": `["a.example.com","a.example.com","b_c.example.com","http://d.example.com"]`}, `
 			host[1] ("a.example.com") is in the list before: remove it with |pulumi config rm --path 'host[1]'|
 			host[2] ("b_c.example.com") is not a DNS name, like users.example.com: set it with |pulumi config set --path 'host[2]' <DNS name>|
 			host[3] ("http://d.example.com") has a scheme: set it with |pulumi config set --path 'host[3]' d.example.com|`},
-		"ingressClass in words": {keys{"host": "a.example.com", "ingressClass": "the default"}, `ingressClass ("the default") is not the name of an object (lower-case letters, digits, inner hyphens and dots)` + orDefault("ingressClass")},
+		"gateway without a namespace": {keys{"host": "a.example.com", "gateway": "public"}, `gateway ("public") is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>` + orDefault("gateway")},
+		"gateway without host":        {keys{"gateway": "edge/public"}, "gateway is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm gateway`"},
+		"gateway and tlsSecret":       {keys{"host": "a.example.com", "gateway": "edge/public", "tlsSecret": "a-tls"}, "tlsSecret is for an Ingress, and gateway is set, which has certificates of its own: remove one of them with `pulumi config rm tlsSecret` or `pulumi config rm gateway`"},
+		"gateway and ingressClass":    {keys{"host": "a.example.com", "gateway": "edge/public", "ingressClass": "haproxy"}, "ingressClass is for an Ingress, and gateway is set, which has certificates of its own: remove one of them with `pulumi config rm ingressClass` or `pulumi config rm gateway`"},
+		"ingressClass in words":       {keys{"host": "a.example.com", "ingressClass": "the default"}, `ingressClass ("the default") is not the name of an object (lower-case letters, digits, inner hyphens and dots)` + orDefault("ingressClass")},
 		"a certificate without a host": {keys{"tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"}, `
 			tlsSecret is set and host is missing: set it with |pulumi config set host <DNS name>|, or remove this one with |pulumi config rm tlsSecret|
 			clusterIssuer is set and host is missing: set it with |pulumi config set host <DNS name>|, or remove this one with |pulumi config rm clusterIssuer|`},
@@ -134,6 +138,7 @@ func TestValidValuesAreAccepted(t *testing.T) {
 		{"name": strings.Repeat("o", 35), "image": "localhost/users", "goImage": "golang" + digest, "livenessPath": "/", "replicas": "1", "scaleDownWindow": "0", "memoryRequest": "128Mi"},
 		{"image": "docker.io/acme/users", "goImage": "mirror.example.com/golang:1.26" + digest, "platform": "linux/arm/v7", "cpuTarget": "100", "cpuRequest": "0.5"},
 		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "memoryLimit": "1G"},
+		{"host": "users.example.com", "gateway": "edge/public.internal/https"},
 		{"host": "users.example.com", "ingressClass": "haproxy.internal", "tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"},
 		{"host": `["*.example.com","example.com"]`},
 		{"kubernetes:kubeconfig": "x", "aws:region": "y"}, // of others

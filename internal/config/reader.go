@@ -175,6 +175,15 @@ func (r *reader) hosts(key string) (hosts []string) {
 	return hosts
 }
 
+// gateway reads <namespace>/<name>[/<listener>].
+func (r *reader) gateway(key string) *microservice.Gateway {
+	parts := append(strings.Split(r.optional(key, gatewayName), "/"), "")
+	if len(parts) < 3 {
+		return nil
+	}
+	return &microservice.Gateway{Namespace: parts[0], Name: parts[1], Listener: parts[2], HTTPS: true}
+}
+
 func (r *reader) integer(key string, least, most int) int {
 	value := r.value(key)
 	n, err := strconv.Atoi(value)

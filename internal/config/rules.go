@@ -34,6 +34,7 @@ var (
 	platform    = matches(`linux/(386|amd64|arm|arm64|loong64|mips64le|ppc64le|riscv64|s390x)(/v[0-9]+)?`, "is not linux/<architecture>, like linux/amd64 or linux/arm64")
 	trueOrFalse = matches(`true|false`, "is not true or false")
 	objectName  = matches(`[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?`, "is not the name of an object (lower-case letters, digits, inner hyphens and dots)")
+	gatewayName = matches(`[a-z0-9-]+(/[a-z0-9.-]+){1,2}`, "is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>")
 	urlPath     = matches(`/[!-~]*`, "is not an HTTP path, like /healthz")
 )
 
@@ -44,7 +45,7 @@ func namespace(value string) (problem, meant string) {
 	return matches(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`, "is not a namespace name (lower-case letters, digits and inner hyphens, at most 63)")(value)
 }
 
-// hostName is one that an Ingress takes, a wildcard for the first label included.
+// hostName is one that an Ingress or a Gateway takes, a wildcard for the first label included.
 func hostName(value string) (problem, meant string) {
 	name, lower := value, strings.ToLower(value)
 	if _, rest, found := strings.Cut(value, "://"); found {
@@ -58,7 +59,7 @@ func hostName(value string) (problem, meant string) {
 	problem, _ = matches(`(\*\.)?`+label+`(\.`+label+`)+`, "is not a DNS name, like users.example.com")(lower)
 	switch {
 	case net.ParseIP(name) != nil:
-		return "is an address, and an Ingress needs a DNS name", ""
+		return "is an address, and clients need a DNS name", ""
 	case problem == "" && value != lower:
 		return "has upper-case letters", lower
 	}

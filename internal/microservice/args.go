@@ -20,7 +20,7 @@ type Args struct {
 	// By name. The values of SecretEnv are written nowhere in plain text.
 	Env, SecretEnv                         map[string]string
 	Egress                                 []Peer        // what the service may connect to besides DNS
-	Ingress                                Ingress       // how the outside connects to the service
+	Outside                                Outside       // how clients outside the cluster reach it
 	Replicas                               int           // never fewer pods, at least 1
 	MaxReplicas                            int           // never more pods; equal to Replicas for a fixed number
 	CPUTarget                              int           // average CPU in percent of CPURequest, 1 to 100

@@ -5,7 +5,8 @@ package microservice
 import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 // Microservice is an image built from source, the pods that run it, the autoscaler that
-// sets their number, the Service in front of them, and the Ingress in front of that.
+// sets their number, the Service in front of them, and the Ingress or the route of a Gateway
+// in front of that.
 type Microservice struct {
 	pulumi.ResourceState
 
@@ -55,10 +56,15 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, err
 	}
 	m.Last = service
-	if len(args.Ingress.Hosts) > 0 {
-		if m.Last, err = m.newIngress(ctx, service); err != nil {
-			return nil, err
-		}
+	switch {
+	case len(args.Outside.Hosts) == 0:
+	case args.Outside.Gateway != nil:
+		m.Last, err = m.newHTTPRoute(ctx, service)
+	default:
+		m.Last, err = m.newIngress(ctx, service)
+	}
+	if err != nil {
+		return nil, err
 	}
 	m.Image = image.RepoDigest
 	m.URL = pulumi.Sprintf("http://%s.%s.svc.cluster.local", name, args.Namespace)

@@ -50,16 +50,16 @@ func TestAnIngressPassesRequestsForItsHostsOn(t *testing.T) {
 	t.Parallel()
 	const to = "backend:map[service:map[name:orders port:map[name:http]]] path:/ pathType:Prefix"
 	for name, test := range map[string]struct {
-		ingress                    microservice.Ingress
+		outside                    microservice.Outside
 		scheme, class, tls, issuer string
 	}{
-		"HTTP":         {microservice.Ingress{}, "http", "", "", ""},
-		"HTTPS":        {microservice.Ingress{Class: "haproxy", TLSSecret: "shop-tls"}, "https", "haproxy", "[map[hosts:[a.example.com *.b.example.com] secretName:shop-tls]]", ""},
-		"by an issuer": {microservice.Ingress{ClusterIssuer: "letsencrypt"}, "https", "", "[map[hosts:[a.example.com *.b.example.com] secretName:orders-tls]]", "letsencrypt"},
+		"HTTP":         {microservice.Outside{}, "http", "", "", ""},
+		"HTTPS":        {microservice.Outside{IngressClass: "haproxy", TLSSecret: "shop-tls"}, "https", "haproxy", "[map[hosts:[a.example.com *.b.example.com] secretName:shop-tls]]", ""},
+		"by an issuer": {microservice.Outside{ClusterIssuer: "letsencrypt"}, "https", "", "[map[hosts:[a.example.com *.b.example.com] secretName:orders-tls]]", "letsencrypt"},
 	} {
 		a := args()
-		a.Ingress = test.ingress
-		a.Ingress.Hosts = []string{"a.example.com", "*.b.example.com"}
+		a.Outside = test.outside
+		a.Outside.Hosts = []string{"a.example.com", "*.b.example.com"}
 		d := declare(t, "team-a", a)
 		d.check(t, map[string]any{
 			"orders-ingress:metadata.name":                                          "orders",
@@ -68,8 +68,8 @@ func TestAnIngressPassesRequestsForItsHostsOn(t *testing.T) {
 			`orders-ingress:metadata.annotations["cert-manager.io/cluster-issuer"]`: test.issuer,
 			"orders-ingress:spec.rules":                                             fmt.Sprintf("[map[host:a.example.com http:map[paths:[map[%s]]]] map[host:*.b.example.com http:map[paths:[map[%[1]s]]]]]", to),
 		})
-		if got := a.Ingress.Scheme(); got != test.scheme {
-			t.Errorf("%s: the scheme is %s", name, got)
+		if got := a.Outside.URL("a.example.com"); got != test.scheme+"://a.example.com" {
+			t.Errorf("%s: the URL is %s", name, got)
 		}
 		if !d.comesAfter("orders-ingress", "orders") {
 			t.Errorf("%s: the Ingress does not come after the Service", name)
@@ -77,10 +77,43 @@ func TestAnIngressPassesRequestsForItsHostsOn(t *testing.T) {
 	}
 }
 
+func TestAGatewayPassesRequestsForItsHostsOn(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		gateway       microservice.Gateway
+		listener, url string
+	}{
+		"HTTPS":            {microservice.Gateway{Namespace: "edge", Name: "public", HTTPS: true, Port: 443}, "", "https://a.example.com"},
+		"an HTTP listener": {microservice.Gateway{Namespace: "edge", Name: "public", Listener: "web", Port: 80}, "web", "http://a.example.com"},
+		"another port":     {microservice.Gateway{Namespace: "edge", Name: "public", HTTPS: true, Port: 8443}, "", "https://a.example.com:8443"},
+	} {
+		a := args()
+		a.Outside = microservice.Outside{Hosts: []string{"a.example.com", "*.b.example.com"}, Gateway: &test.gateway}
+		d := declare(t, "team-a", a)
+		d.check(t, map[string]any{
+			"orders-route:apiVersion":                     "gateway.networking.k8s.io/v1",
+			"orders-route:kind":                           "HTTPRoute",
+			"orders-route:metadata.name":                  "orders",
+			"orders-route:metadata.labels.app":            "orders",
+			"orders-route:spec.hostnames":                 "[a.example.com *.b.example.com]",
+			"orders-route:spec.parentRefs[0].namespace":   "edge",
+			"orders-route:spec.parentRefs[0].name":        "public",
+			"orders-route:spec.parentRefs[0].sectionName": test.listener,
+			"orders-route:spec.rules":                     "[map[backendRefs:[map[group: kind:Service name:orders port:80 weight:1]] matches:[map[path:map[type:PathPrefix value:/]]]]]",
+		})
+		if got := a.Outside.URL("a.example.com"); got != test.url {
+			t.Errorf("%s: the URL is %s", name, got)
+		}
+		if !d.comesAfter("orders-route", "orders") {
+			t.Errorf("%s: the route does not come after the Service", name)
+		}
+	}
+}
+
 func TestAServiceOfOthersKeepsItsPortWithoutAName(t *testing.T) {
 	t.Parallel()
 	a := args()
-	a.UnnamedPorts, a.Ingress.Hosts = []string{"orders"}, []string{"a.example.com"}
+	a.UnnamedPorts, a.Outside.Hosts = []string{"orders"}, []string{"a.example.com"}
 	d := declare(t, "team-a", a, "users")
 	d.check(t, map[string]any{"orders:spec.ports[0].name": "", "orders:spec.ports[0].targetPort": 9090, "orders-policy:spec.ingress[0].ports[0].port": 9090,
 		"orders-ingress:spec.rules[0].http.paths[0].backend.service.port": "map[number:80]"})

@@ -17,7 +17,8 @@ import (
 // Check checks that the cluster answers, that the registry accepts the login, that no
 // object belongs to somebody else and, in a preview, that the API server accepts the
 // objects. It returns the cluster, and completes the configuration with what the stack
-// must know of it: whose the namespace is, what is scaled to zero, which ports have no name.
+// must know of it: whose the namespace is, what is scaled to zero, which ports have no name, and what serves
+// the hosts.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	cl, err := cluster.Connect(*c)
 	if err != nil {
@@ -27,6 +28,9 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 		return nil, err
 	}
 	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
+		return nil, err
+	}
+	if err := checkOutside(ctx.Context(), cl, &c.Service.Outside); err != nil {
 		return nil, err
 	}
 	all := *c
@@ -49,9 +53,6 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 		return nil, err
 	}
 	if err := checkOwnership(ctx, *c, cl, objects); err != nil {
-		return nil, err
-	}
-	if err := checkIngress(ctx.Context(), cl, c.Service.Ingress); err != nil {
 		return nil, err
 	}
 	complete(c, objects)

@@ -1,6 +1,7 @@
 package preflight_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -203,6 +204,46 @@ func TestAnIngressNeedsItsClassAndItsCertificate(t *testing.T) {
 			maps.Copy(changes, test.changes)
 			_, _, err := check(t, &apiServer{answers: map[string]string{"GET ingressclasses": test.classes, "GET clusterissuers": test.issuers, "GET shop-tls": test.secret}}, false, changes)
 			checkError(t, err, test.want)
+		})
+	}
+}
+
+func TestAGatewayNeedsAListenerForTheHost(t *testing.T) {
+	t.Parallel()
+	const all = `"allowedRoutes": {"namespaces": {"from": "All"}}`
+	gateway := func(listeners string) string {
+		return `{"kind": "Gateway", "apiVersion": "gateway.networking.k8s.io/v1", "metadata": {"namespace": "edge", "name": "public"}, "spec": {"listeners": [` + listeners + `]}}`
+	}
+	http, https := `{"name": "http", "protocol": "HTTP", "port": 80, `+all+`}`, `{"name": "https", "protocol": "HTTPS", "port": 8443, "hostname": "*.example.com", `+all+`}`
+	none, notYours := failure(404, "NotFound", "no"), failure(403, "Forbidden", "no")
+	list := `{"kind": "GatewayList", "apiVersion": "gateway.networking.k8s.io/v1", "items": [` + gateway("") + `]}`
+	for name, test := range map[string]struct {
+		gateway, list, chosen, host string
+		want, url                   string
+	}{
+		"HTTPS first":            {gateway: gateway(http + "," + https), url: "https://shop.example.com:8443"},
+		"a listener":             {gateway: gateway(http + "," + https), chosen: "/http", url: "http://shop.example.com"},
+		"a wildcard":             {gateway: gateway(https), host: "*.shop.example.com", url: "https://*.shop.example.com:8443"},
+		"not for this user":      {gateway: notYours, url: "https://shop.example.com"},
+		"a misspelt Gateway":     {gateway: none, list: list, want: "gateway (%q) is not on the cluster: it has edge/public: choose one with |pulumi config set gateway edge/public|"},
+		"no Gateway API":         {gateway: none, list: none, want: "gateway (%q) needs the Gateway API, which the cluster does not have: install it, or have an Ingress serve the host with |pulumi config rm gateway|"},
+		"Gateways out of sight":  {gateway: none, list: notYours, want: "gateway (%q) is not on the cluster, and which others are is unknown: no"},
+		"a misspelt listener":    {gateway: gateway(http), chosen: "/web", want: "gateway (%q) has no such listener for HTTP or HTTPS: it has edge/public/http: choose one with |pulumi config set gateway edge/public/http|"},
+		"another host":           {gateway: gateway(https), host: "shop.example.org", want: `host ("shop.example.org") is served by no listener of gateway (%q): they serve *.example.com: choose such a host, or ask who runs the Gateway for a listener`},
+		"the Gateway's own only": {gateway: gateway(strings.Replace(http, "All", "Same", 1)), want: "gateway (%q) serves its own namespace alone (allowedRoutes of listener http), and the service is in default: ask who runs the Gateway to allow this one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			key := "edge/public" + test.chosen
+			changes := map[string]string{"host": cmp.Or(test.host, "shop.example.com"), "gateway": key}
+			c, _, err := check(t, &apiServer{answers: map[string]string{"GET public": test.gateway, "GET gateways": test.list}}, false, changes)
+			if test.want != "" {
+				test.want = strings.Replace(test.want, "%q", fmt.Sprintf("%q", key), 1)
+			}
+			checkError(t, err, test.want)
+			if outside := c.Service.Outside; test.url != "" && outside.URL(outside.Hosts[0]) != test.url {
+				t.Errorf("the URL is %s, want %s", outside.URL(outside.Hosts[0]), test.url)
+			}
 		})
 	}
 }

@@ -8,13 +8,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes/scheme"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// checkSchema checks that each object is of a kind that Kubernetes has, with the fields
+// checkSchema checks that each object is of a kind that Kubernetes or the Gateway API has, with the fields
 // and types of that kind. It is the API server's own strict decoding; the validation of
 // values is in code that others cannot import.
 func checkSchema(objects []*unstructured.Unstructured) error {
-	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	kinds := runtime.NewScheme()
+	if err := errors.Join(scheme.AddToScheme(kinds), gatewayv1.Install(kinds)); err != nil {
+		return err
+	}
+	decoder := serializer.NewCodecFactory(kinds, serializer.EnableStrict).UniversalDeserializer()
 	var errs []error
 	for _, object := range objects {
 		text, err := object.MarshalJSON()

@@ -25,8 +25,8 @@ type rollout struct {
 }
 
 // Wait waits until every service has all its pods, of the new revision and ready, an
-// autoscaler that reads their CPU, and an Ingress that passes requests on. The error joins
-// those of all services. A preview has nothing to wait for.
+// autoscaler that reads their CPU, and an Ingress or a Gateway that passes requests on. The
+// error joins those of all services. A preview has nothing to wait for.
 func Wait(ctx *pulumi.Context, cl *cluster.Cluster, services []*microservice.Microservice) error {
 	if ctx.DryRun() {
 		return nil
@@ -73,11 +73,11 @@ func waitFor(ctx *pulumi.Context, cl *cluster.Cluster, service *microservice.Mic
 			return err
 		}
 	}
-	if len(r.args.Ingress.Hosts) == 0 {
+	if len(r.args.Outside.Hosts) == 0 {
 		return nil
 	}
-	show("waiting for the Ingress to pass requests on")
-	err = r.waitForIngress(ctx.Context())
+	show("waiting for a request from outside to reach a pod")
+	err = r.waitForOutside(ctx.Context())
 	if errors.As(err, &unreachable{}) {
 		return ctx.Log.Warn(fmt.Sprintf("whether clients outside the cluster reach %s is not checked: %v", r.name, err), &pulumi.LogArgs{Resource: service.Last})
 	}

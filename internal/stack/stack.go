@@ -28,8 +28,8 @@ func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice
 	}
 	ctx.Export("image", service.Image)
 	ctx.Export("url", service.URL)
-	if outside := c.Service.Ingress; len(outside.Hosts) > 0 {
-		ctx.Export("publicURL", pulumi.String(outside.Scheme()+"://"+outside.Hosts[0]))
+	if outside := c.Service.Outside; len(outside.Hosts) > 0 {
+		ctx.Export("publicURL", pulumi.String(outside.URL(outside.Hosts[0])))
 	}
 	ctx.Export("namespace", namespace)
 	ctx.Export("replicas", pulumi.Int(c.Service.Replicas))

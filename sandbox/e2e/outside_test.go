@@ -21,7 +21,7 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// startEdge starts the sandbox's Ingress controller, once for all tests.
+// startEdge starts what passes requests from outside on, once for all tests.
 var startEdge = sync.OnceValue(func() error {
 	s, err := cluster.Find()
 	if err != nil {
@@ -35,8 +35,11 @@ var startEdge = sync.OnceValue(func() error {
 	return nil
 })
 
-// withHost is the story with a host outside the cluster, on a sandbox with an Ingress
-// controller. That has a certificate for the host.
+// sharedGateway is the Gateway that `make edge` makes.
+const sharedGateway = "kube-system/public"
+
+// withHost is the story with a host outside the cluster, on a sandbox with controllers that
+// serve it.
 func (s story) withHost(t *testing.T) story {
 	t.Helper()
 	if err := startEdge(); err != nil {
@@ -47,17 +50,19 @@ func (s story) withHost(t *testing.T) story {
 	return s
 }
 
-// TestTheOutsideReachesTheService gives the service a host, a certificate and another
-// host, and takes it back inside.
+// TestTheOutsideReachesTheService takes the service outside through an Ingress, through the
+// same Ingress of another controller, and through a Gateway, and changes its host, always
+// with an answer under the old settings or the new ones. Then it takes it back inside.
 func TestTheOutsideReachesTheService(t *testing.T) {
 	s := newParallelStory(t, "outside").withHost(t)
 	s.set(t, map[string]string{"ingressClass": "haprxy"})
-	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy: choose one with `pulumi config set ingressClass haproxy`")
+	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy, traefik: choose one with `pulumi config set ingressClass haproxy`")
 	s.set(t, map[string]string{"ingressClass": ""})
+	haproxy := front{"http", cluster.BridgeAddress, s.Host}
 	t.Logf("from nothing to an answer outside: %.1f s", s.up(t).Seconds())
 	s.settled(t, 3)
-	s.servesOutside(t, "http://"+s.Host)
-	if status := outside(t, "http://people.sandbox.test/users").StatusCode; status != http.StatusNotFound {
+	s.servesOutside(t, haproxy)
+	if status := (front{"http", cluster.BridgeAddress, "people.sandbox.test"}).get(t).StatusCode; status != http.StatusNotFound {
 		t.Errorf("another host is answered with %d, want 404", status)
 	}
 	s.staysAsDeclared(t)
@@ -66,31 +71,61 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	s.previewFails(t, `tlsSecret ("users-tls") does not exist in namespace outside: create it with `)
 	own := s.createCertificate(t, "users-tls")
 	s.up(t)
-	s.servesOutside(t, "https://"+s.Host)
-	if served := outside(t, "https://"+s.Host+"/users").TLS.PeerCertificates[0]; !served.Equal(own) {
+	haproxy.scheme = "https"
+	s.servesOutside(t, haproxy)
+	if served := haproxy.get(t).TLS.PeerCertificates[0]; !served.Equal(own) {
 		t.Errorf("the certificate is %s's, want the Secret's", served.Subject)
 	}
 
-	stop := oneAnswers(t, "https://"+s.Host+"/users", "https://people.sandbox.test/users")
-	s.set(t, map[string]string{"host": "people.sandbox.test"})
+	traefik := front{"https", cluster.EdgeAddress, s.Host}
+	s.set(t, map[string]string{"ingressClass": "traefik"})
 	s.up(t)
-	stop()
-	s.servesOutside(t, "https://people.sandbox.test")
-	s.isNotServed(t, s.Host)
+	s.servesOutside(t, traefik)
+	haproxy.isNotServed(t)
+	if served := traefik.get(t).TLS.PeerCertificates[0]; !served.Equal(own) {
+		t.Errorf("behind Traefik the certificate is %s's, want the Secret's", served.Subject)
+	}
+	s.set(t, map[string]string{"ingressClass": ""})
+	s.up(t)
+	s.servesOutside(t, haproxy)
 
-	s.set(t, map[string]string{"host": "", "tlsSecret": ""})
+	s.set(t, map[string]string{"tlsSecret": "", "gateway": "kube-system/pubic"})
+	s.previewFails(t, `gateway ("kube-system/pubic") is not on the cluster: it has `+sharedGateway+": choose one with `pulumi config set gateway "+sharedGateway+"`")
+	s.moves(t, haproxy, traefik, map[string]string{"gateway": sharedGateway})
+	s.staysAsDeclared(t)
+	people := front{"https", cluster.EdgeAddress, "people.sandbox.test"}
+	s.moves(t, traefik, people, map[string]string{"host": people.host})
+
+	s.set(t, map[string]string{"host": "", "gateway": ""})
 	s.up(t)
-	s.isNotServed(t, "people.sandbox.test")
+	people.isNotServed(t)
 	s.staysAsDeclared(t)
 
-	s.set(t, map[string]string{"host": s.Host})
+	s.set(t, map[string]string{"host": s.Host, "gateway": sharedGateway + "/http"})
 	s.up(t)
-	s.servesOutside(t, "http://"+s.Host)
+	traefik.scheme = "http"
+	s.servesOutside(t, traefik)
 	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
-	s.isNotServed(t, s.Host)
-	if left := s.kubectl(t, "get", "ingresses", "--output=name"); left != "" {
+	traefik.isNotServed(t)
+	if left := s.kubectl(t, "get", "ingresses,httproutes", "--output=name"); left != "" {
 		t.Errorf("pulumi destroy leaves %s", left)
 	}
+}
+
+// front is one way to the service from outside.
+type front struct{ scheme, address, host string }
+
+func (f front) String() string { return f.scheme + "://" + f.host + " at " + f.address }
+
+// moves changes settings so that another front serves. Meanwhile, one of the two answers.
+func (s story) moves(t *testing.T, from, to front, settings map[string]string) {
+	t.Helper()
+	stop := oneAnswers(t, from, to)
+	s.set(t, settings)
+	s.up(t)
+	stop()
+	s.servesOutside(t, to)
+	from.isNotServed(t)
 }
 
 // createCertificate creates a Secret with a certificate for hosts below sandbox.test, other
@@ -120,20 +155,20 @@ func (s story) createCertificate(t *testing.T, secret string) *x509.Certificate 
 	return certificate
 }
 
-// oneAnswers sends requests to URLs until it is stopped. At any time, one of them must be
-// answered with 200.
-func oneAnswers(t *testing.T, urls ...string) (stop func()) {
+// oneAnswers sends requests to fronts until it is stopped. At any time, one of them must
+// answer with 200.
+func oneAnswers(t *testing.T, fronts ...front) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var sending sync.WaitGroup
 	requests := 0
 	sending.Go(func() {
 		for ; ctx.Err() == nil; requests++ {
-			if !slices.ContainsFunc(urls, func(url string) bool {
-				answer, err := tryOutside(t, url)
+			if !slices.ContainsFunc(fronts, func(f front) bool {
+				answer, err := f.try(t)
 				return err == nil && answer.StatusCode == http.StatusOK
 			}) {
-				t.Errorf("none of %v answers", urls)
+				t.Errorf("none of %v answers", fronts)
 			}
 		}
 	})
@@ -143,35 +178,36 @@ func oneAnswers(t *testing.T, urls ...string) (stop func()) {
 		if requests == 0 {
 			t.Error("no request was sent")
 		}
-		t.Logf("%d requests to %v, each time one of them answered", requests, urls)
+		t.Logf("%d requests, each answered by one of %v", requests, fronts)
 	}
 }
 
-// servesOutside checks that the stack's output is a URL, and that all pods answer to it.
-func (s story) servesOutside(t *testing.T, url string) {
+// servesOutside checks that the stack's output is a front's URL, and that all pods answer
+// to it.
+func (s story) servesOutside(t *testing.T, f front) {
 	t.Helper()
-	if output := strings.TrimSpace(s.pulumi(t, "stack", "output", "--stack=dev", "publicURL")); output != url {
-		t.Errorf("the output publicURL is %s, want %s", output, url)
+	if output := strings.TrimSpace(s.pulumi(t, "stack", "output", "--stack=dev", "publicURL")); output != f.scheme+"://"+f.host {
+		t.Errorf("the output publicURL is %s, want that of %v", output, f)
 	}
 	pods := map[string]int{}
 	for range 60 {
-		answer := outside(t, url+"/users")
+		answer := f.get(t)
 		if answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s is answered with %s", url, answer.Status)
+			t.Fatalf("%v answers with %s", f, answer.Status)
 		}
 		pods[answer.Header.Get("X-Pod")]++
 	}
 	if len(pods) != 3 {
 		t.Errorf("60 requests were answered by %v, want three pods", pods)
 	}
-	t.Logf("%s: 60 requests, answers per pod: %v", url, pods)
+	t.Logf("%v: 60 requests, answers per pod: %v", f, pods)
 }
 
-// isNotServed waits until the controller has forgotten a host.
-func (s story) isNotServed(t *testing.T, host string) {
+// isNotServed waits until the controller has forgotten a front.
+func (f front) isNotServed(t *testing.T) {
 	t.Helper()
-	if err := cluster.Poll(t.Context(), host, 10*time.Second, func(context.Context) error {
-		if status := outside(t, "http://"+host+"/users").StatusCode; status != http.StatusNotFound {
+	if err := cluster.Poll(t.Context(), f.String(), 10*time.Second, func(context.Context) error {
+		if status := f.get(t).StatusCode; status != http.StatusNotFound {
 			return fmt.Errorf("it is answered with %d, want 404", status)
 		}
 		return nil
@@ -180,19 +216,19 @@ func (s story) isNotServed(t *testing.T, host string) {
 	}
 }
 
-// outside is tryOutside for a request that must be answered.
-func outside(t *testing.T, url string) *http.Response {
+// get is try for a request that must be answered.
+func (f front) get(t *testing.T) *http.Response {
 	t.Helper()
-	response, err := tryOutside(t, url)
+	response, err := f.try(t)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return response
 }
 
-// tryOutside gets a URL through the Ingress controller, on a connection of its own. The
-// certificate must be one for the host, of the sandbox's authority.
-func tryOutside(t *testing.T, url string) (*http.Response, error) {
+// try gets the users through a front, on a connection of its own. The certificate must be one
+// for the host, of the sandbox's authority.
+func (f front) try(t *testing.T) (*http.Response, error) {
 	t.Helper()
 	authority, err := os.ReadFile(sandbox(t).PKI("ca.crt"))
 	if err != nil {
@@ -205,10 +241,10 @@ func tryOutside(t *testing.T, url string) (*http.Response, error) {
 		TLSClientConfig:   &tls.Config{RootCAs: pool},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			_, port, _ := net.SplitHostPort(address)
-			return new(net.Dialer).DialContext(ctx, network, cluster.BridgeAddress+":"+port)
+			return new(net.Dialer).DialContext(ctx, network, f.address+":"+port)
 		},
 	}}
-	response, err := client.Get(url)
+	response, err := client.Get(f.scheme + "://" + f.host + "/users")
 	if err != nil {
 		return nil, err
 	}

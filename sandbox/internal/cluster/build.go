@@ -34,6 +34,8 @@ const (
 	kubernetesSDKModule      = "github.com/pulumi/pulumi-kubernetes/sdk/v4"
 	dockerSDKModule          = "github.com/pulumi/pulumi-docker/sdk/v4"
 	haproxyIngressModule     = "github.com/jcmoraisjr/haproxy-ingress"
+	traefikModule            = "github.com/traefik/traefik/v3"
+	gatewayAPIModule         = "sigs.k8s.io/gateway-api"
 )
 
 // The parts and the program are compiled with the same flags (see goFlags), and from the same
@@ -54,9 +56,14 @@ var (
 	}
 
 	// It is not in the module of the cluster's parts because it would change versions there.
-	edgePart = part{
-		name: "haproxy-ingress", module: "parts/edge", programs: []program{{"haproxy-ingress", haproxyIngressModule + "/pkg"}},
+	haproxyPart = part{
+		name: "haproxy-ingress", module: "parts/haproxy-ingress", programs: []program{{"haproxy-ingress", haproxyIngressModule + "/pkg"}},
 		ldflags: "-X " + haproxyIngressModule + "/pkg/version.RELEASE={" + haproxyIngressModule + "}",
+	}
+
+	traefikPart = part{
+		name: "Traefik", module: "parts/traefik", programs: []program{{"traefik", traefikModule + "/cmd/traefik"}},
+		ldflags: "-X " + traefikModule + "/pkg/version.Version={" + traefikModule + "}",
 	}
 
 	clusterPart = part{

@@ -2,26 +2,17 @@ package cluster
 
 import (
 	"context"
-	_ "embed"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 )
 
-// edgeManifests are the API objects of the Ingress controller: its settings, its class
-// and what it may do.
-//
-//go:embed edge.yaml
-var edgeManifests string
+// EdgeAddress is where Traefik listens; haproxy-ingress listens at BridgeAddress. Pods have
+// later ones.
+const EdgeAddress = "10.244.0.2"
 
-// edgeRoot is a link to the folder of the edge's files: haproxy-ingress cannot write its
-// maps below a path that has a dot, like .sandbox, and makes sockets there.
-const edgeRoot = runDir + "/edge"
-
-// Edge starts an Ingress controller with HAProxy at ports 80 and 443 of the bridge.
+// Edge starts two programs that pass requests from outside on to Services, each at ports
+// 80 and 443 of an address of the bridge: haproxy-ingress, whose class is the default one
+// for an Ingress, and Traefik, which serves Ingresses of its class and a Gateway.
 func (s Sandbox) Edge(ctx context.Context) error {
 	release, err := s.claim(ctx)
 	if err != nil {
@@ -31,96 +22,34 @@ func (s Sandbox) Edge(ctx context.Context) error {
 	if s.PID("kube-apiserver") == 0 {
 		return errNotUp
 	}
-	if err := runSteps(ctx, s.build(edgePart), step{"haproxy", s.installHAProxy}, step{"edge", s.startEdge}); err != nil {
+	// A sandbox that an earlier version started lacks addresses and certificates.
+	if err := s.prepareMachine(ctx); err != nil {
+		return err
+	}
+	err = runParallel(ctx,
+		[]step{{"HAProxy", s.installHAProxy}, s.build(haproxyPart), {"haproxy-ingress", s.startHAProxy}},
+		[]step{s.build(traefikPart), {"Traefik", s.startTraefik}},
+	)
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, `
-It serves every Ingress of the cluster. For one with the host user-service.sandbox.test:
+An Ingress is served at %[1]s, an HTTPRoute of Gateway kube-system/public at %[2]s.
+For the host user-service.sandbox.test, with one of them:
 
-    curl --cacert %s --resolve user-service.sandbox.test:443:%s https://user-service.sandbox.test/users
-`, s.PKI("ca.crt"), BridgeAddress)
+    curl --cacert %[3]s --resolve user-service.sandbox.test:443:%[1]s https://user-service.sandbox.test/users
+`, BridgeAddress, EdgeAddress, s.PKI("ca.crt"))
 	return nil
 }
 
-// installHAProxy extracts HAProxy and installs the libraries that it needs.
-func (s Sandbox) installHAProxy(ctx context.Context) (outcome string, err error) {
-	if outcome, err = s.extract(ctx, "haproxy", "usr/sbin/haproxy"); err != nil {
-		return "", err
+// edge are the daemons that Edge has started, and `up` starts again.
+func (s Sandbox) edge() []daemon {
+	var daemons []daemon
+	if exists(s.Path("edge")) {
+		daemons = s.haproxy()
 	}
-	if _, err := command(ctx, s.bin("haproxy"), "-v"); err == nil {
-		return outcome, nil
+	if exists(s.Path("traefik")) {
+		daemons = append(daemons, s.traefik())
 	}
-	depends, err := command(ctx, "sh", "-c", `dpkg-deb --field "$0"/*.deb Depends`, filepath.Join(s.cache, "haproxy"))
-	if err != nil {
-		return "", err
-	}
-	return outcome, aptGet(ctx, "/", "satisfy", "-y", "--no-install-recommends", strings.TrimSpace(depends))
-}
-
-// startEdge copies what haproxy-ingress reads at its start: templates, from a folder
-// `rootfs` below its working directory, and HAProxy's Lua scripts.
-func (s Sandbox) startEdge(ctx context.Context) (outcome string, err error) {
-	module, err := s.moduleFolder(ctx, edgePart, haproxyIngressModule)
-	if err != nil {
-		return "", err
-	}
-	// A sandbox that an earlier version started has no certificate and no link for it.
-	if err := s.prepareMachine(ctx); err != nil {
-		return "", err
-	}
-	if err := s.apply(ctx, edgeManifests); err != nil {
-		return "", err
-	}
-	// From here on, `up` starts it too.
-	const copyFiles = `cp -r --no-preserve=mode "$0/rootfs" . && mkdir -p edge/etc/haproxy && cp -r rootfs/etc/lua edge/etc/haproxy`
-	copying := exec.CommandContext(ctx, "sh", "-c", copyFiles, module)
-	copying.Dir = s.state
-	if _, err := output(copying); err != nil {
-		return "", err
-	}
-	return "https://" + BridgeAddress, s.runAll(ctx, s.edgeDaemons())
-}
-
-// linkEdge makes the link at each `up`: a reboot removes it.
-func (s Sandbox) linkEdge(ctx context.Context) error {
-	_, err := command(ctx, "ln", "--symbolic", "--force", "--no-dereference", s.Path("edge"), edgeRoot)
-	return err
-}
-
-// edgeDaemons are the Ingress controller and its HAProxy, if Edge has been run. HAProxy is
-// a daemon of its own: it keeps serving while the controller is restarted.
-func (s Sandbox) edgeDaemons() []daemon {
-	if !exists(s.Path("edge")) {
-		return nil
-	}
-	config, master := s.Path("config", "haproxy.cfg"), socket("haproxy")
-	return []daemon{{
-		name:    "haproxy",
-		program: s.bin("haproxy"),
-		// The second folder is empty at first: the controller writes the configuration.
-		args:    []string{"-W", "-S", master + ",mode,600", "-f", config, "-f", edgeRoot + "/etc/haproxy"},
-		files:   map[string]string{config: "defaults\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n"},
-		listens: []string{BridgeAddress + ":80", BridgeAddress + ":443", "127.0.0.1:1936", "127.0.0.1:10253"},
-		serves:  func(ctx context.Context) error { return dial(ctx, "unix", master) },
-	}, {
-		name:    "haproxy-ingress",
-		program: s.bin("haproxy-ingress"),
-		args: []string{
-			"--kubeconfig=" + s.PKI("haproxy-ingress.kubeconfig"),
-			"--configmap=kube-system/haproxy-ingress",
-			"--local-filesystem-prefix=" + edgeRoot, "--master-socket=" + master,
-			"--healthz-addr=127.0.0.1:10254", "--profiling=false",
-			"--default-ssl-certificate=file://" + s.PKI("haproxy-ingress.crt"),
-			"--publish-address=" + BridgeAddress, "--update-status-on-shutdown=false",
-			"--watch-gateway=false",
-			// By default it waits up to two seconds between changes of the endpoints.
-			"--rate-limit-update=10", "--wait-before-update=50ms",
-		},
-		environ: []string{"POD_NAMESPACE=kube-system"}, // where its Lease is
-		listens: []string{"127.0.0.1:10254"},
-		serves: func(ctx context.Context) error {
-			// The first is the controller's. The second is HAProxy's, once it is configured.
-			return errors.Join(answers("http://127.0.0.1:10254/healthz")(ctx), answers("http://127.0.0.1:10253/healthz")(ctx))
-		},
-	}}
+	return daemons
 }

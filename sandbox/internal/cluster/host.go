@@ -105,6 +105,9 @@ func makeBridges(ctx context.Context) error {
 			return err
 		}
 	}
+	if _, err := command(ctx, "ip", "address", "replace", EdgeAddress+"/16", "dev", bridgeName); err != nil {
+		return err
+	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return err
 	}

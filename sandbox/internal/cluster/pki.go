@@ -58,9 +58,10 @@ func certificates() []certificate {
 		{file: "coredns", authority: "ca", commonName: "system:coredns", kubeconfig: true},
 		{file: "metrics-server", authority: "ca", commonName: "system:metrics-server",
 			hosts: []string{"metrics-server.kube-system.svc", BridgeAddress}, kubeconfig: true},
-		// The controller's client, and what the edge serves hosts with that have no certificate.
+		// The clients of the edge, and what it serves hosts with that have no certificate.
 		{file: "haproxy-ingress", authority: "ca", commonName: "system:haproxy-ingress",
 			hosts: []string{"*.sandbox.test", BridgeAddress}, kubeconfig: true},
+		{file: "traefik", authority: "ca", commonName: "system:traefik", hosts: []string{"*.sandbox.test", EdgeAddress}, kubeconfig: true},
 		{file: "private-registry", authority: "ca", commonName: "private-registry", hosts: []string{"127.0.0.1"}},
 		{file: "admin", authority: "ca", commonName: "sandbox-admin", organization: "system:masters", kubeconfig: true},
 	}

@@ -28,7 +28,7 @@ func (s Sandbox) controlPlane() []daemon {
 // node is what runs on every node of a cluster, the cluster's DNS and metrics, and the edge
 // if the sandbox has one.
 func (s Sandbox) node() []daemon {
-	return append([]daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}, s.edgeDaemons()...)
+	return append([]daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}, s.edge()...)
 }
 
 // daemons returns all daemons, in the order in which they are started.

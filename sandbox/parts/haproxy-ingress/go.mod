@@ -1,4 +1,4 @@
-module user-service/sandbox/parts/edge
+module user-service/sandbox/parts/haproxy-ingress
 
 go 1.26.0
 

@@ -1,0 +1,51 @@
+package microservice
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Outside is how clients outside the cluster reach the service. Without Hosts, they do not.
+type Outside struct {
+	Hosts        []string // DNS names
+	Gateway      *Gateway // that serves them, or nil for an Ingress
+	IngressClass string   // whose controller serves them, or "" for the cluster's default class
+	// The Secret with the certificate for HTTPS, and the ClusterIssuer that has cert-manager
+	// write it. With neither, an Ingress serves HTTP alone.
+	TLSSecret, ClusterIssuer string
+}
+
+// Gateway is one that others run, for all services of the cluster.
+type Gateway struct {
+	Namespace, Name string
+	Listener        string // one of its listeners, or "" for each that serves the hosts
+	HTTPS           bool   // whether a listener for the first host does
+	Port            int    // of that listener, or 0 for the usual one
+}
+
+// String is how the key gateway names it.
+func (g Gateway) String() string {
+	return strings.TrimSuffix(g.Namespace+"/"+g.Name+"/"+g.Listener, "/")
+}
+
+// URL is where clients outside the cluster reach one of the hosts.
+func (o Outside) URL(host string) string {
+	https, port := o.hasCertificate(), 0
+	if o.Gateway != nil {
+		https, port = o.Gateway.HTTPS, o.Gateway.Port
+	}
+	scheme, usual := "http", 80
+	if https {
+		scheme, usual = "https", 443
+	}
+	if port == 0 || port == usual {
+		return scheme + "://" + host
+	}
+	return fmt.Sprintf("%s://%s:%d", scheme, host, port)
+}
+
+// ExampleOf is a DNS name that a host stands for: itself, unless it has a wildcard.
+func ExampleOf(host string) string { return strings.Replace(host, "*", "any", 1) }
+
+// hasCertificate reports whether an Ingress serves HTTPS.
+func (o Outside) hasCertificate() bool { return o.TLSSecret != "" || o.ClusterIssuer != "" }

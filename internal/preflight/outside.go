@@ -1,0 +1,124 @@
+package preflight
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"user-service/internal/cluster"
+	"user-service/internal/microservice"
+	"user-service/internal/suggest"
+)
+
+// checkOutside checks that the cluster has what the way from outside needs: the Gateway,
+// or the Ingress's class and the certificate or its issuer. It completes the settings with
+// the default class, or with the Gateway's listener. It passes what the user may not read.
+func checkOutside(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
+	switch {
+	case len(o.Hosts) == 0:
+		return nil
+	case o.Gateway != nil:
+		return checkGateway(ctx, cl, o)
+	}
+	errs := []error{checkClass(ctx, cl, o)}
+	switch {
+	case o.ClusterIssuer != "":
+		errs = append(errs, checkIssuer(ctx, cl, o.ClusterIssuer))
+	case o.TLSSecret != "":
+		errs = append(errs, checkCertificate(ctx, cl, o))
+	}
+	return errors.Join(errs...)
+}
+
+// checkClass checks that the cluster has the class. The default one is declared by its name:
+// the API server itself would write it into a new Ingress, but not into one that loses its
+// class.
+func checkClass(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
+	list, err := cl.NetworkingV1().IngressClasses().List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list the cluster's IngressClasses: %w", err)
+	}
+	var names []string
+	wanted := o.IngressClass
+	for _, c := range list.Items {
+		names = append(names, c.Name)
+		if wanted == "" && c.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" {
+			o.IngressClass = c.Name
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return errors.New("host is set, and the cluster has no IngressClass: install an Ingress controller, or remove it with `pulumi config rm host`")
+	case o.IngressClass == "":
+		return fmt.Errorf("ingressClass is missing, and the cluster has no default class: %s", suggest.OneOf("ingressClass", "", names))
+	case !slices.Contains(names, o.IngressClass):
+		return fmt.Errorf("ingressClass (%q) is not on the cluster: %s", wanted, suggest.OneOf("ingressClass", wanted, names))
+	}
+	return nil
+}
+
+// checkIssuer checks that cert-manager has an issuer.
+func checkIssuer(ctx context.Context, cl *cluster.Cluster, issuer string) error {
+	names, err := namesOf(ctx, cl, schema.GroupVersionResource{Group: "cert-manager.io", Version: "v1", Resource: "clusterissuers"})
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("clusterIssuer (%q) needs cert-manager, which the cluster does not have: install it, or name a certificate of your own with `pulumi config set tlsSecret <name>`", issuer)
+	}
+	if err != nil {
+		return fmt.Errorf("list the cluster's ClusterIssuers: %w", err)
+	}
+	if !slices.Contains(names, issuer) {
+		return fmt.Errorf("clusterIssuer (%q) is not on the cluster: %s", issuer, suggest.OneOf("clusterIssuer", issuer, names))
+	}
+	return nil
+}
+
+// namesOf lists the objects of a kind, by <namespace>/<name> if it has namespaces.
+func namesOf(ctx context.Context, cl *cluster.Cluster, resource schema.GroupVersionResource) (names []string, err error) {
+	list, err := cl.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range list.Items {
+		names = append(names, strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/"))
+	}
+	return names, nil
+}
+
+// checkCertificate checks that the Secret exists, and has a certificate for the hosts.
+func checkCertificate(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
+	create := cl.Kubectl("--namespace " + cl.Namespace + " create secret tls " + o.TLSSecret + " --cert <file> --key <file>")
+	secret, err := cl.CoreV1().Secrets(cl.Namespace).Get(ctx, o.TLSSecret, metav1.GetOptions{})
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("tlsSecret (%q) does not exist in namespace %s: create it with %s", o.TLSSecret, cl.Namespace, create)
+	case err != nil:
+		return fmt.Errorf("get Secret %s: %w", o.TLSSecret, err)
+	}
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	for _, host := range o.Hosts {
+		if err == nil {
+			err = pair.Leaf.VerifyHostname(microservice.ExampleOf(host))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("tlsSecret (%q) does not have a certificate for host: %w: delete the Secret, and create it with %s", o.TLSSecret, err, create)
+	}
+	return nil
+}
