@@ -21,8 +21,11 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// startEdge starts what passes requests from outside on, once for all tests.
-var startEdge = sync.OnceValue(func() error {
+// startEdgeOnce is startEdge, once for all tests.
+var startEdgeOnce = sync.OnceValue(startEdge)
+
+// startEdge starts what passes requests from outside on, unless it runs.
+func startEdge() error {
 	s, err := cluster.Find()
 	if err != nil {
 		return err
@@ -33,7 +36,7 @@ var startEdge = sync.OnceValue(func() error {
 		return fmt.Errorf("make edge: %w\n%s", err, out)
 	}
 	return nil
-})
+}
 
 // sharedGateway is the Gateway that `make edge` makes.
 const sharedGateway = "kube-system/public"
@@ -42,7 +45,7 @@ const sharedGateway = "kube-system/public"
 // serve it.
 func (s story) withHost(t *testing.T) story {
 	t.Helper()
-	if err := startEdge(); err != nil {
+	if err := startEdgeOnce(); err != nil {
 		t.Fatal(err)
 	}
 	s.Host = s.Namespace + ".sandbox.test"
@@ -54,7 +57,9 @@ func (s story) withHost(t *testing.T) story {
 // same Ingress of another controller, and through a Gateway, and changes its host, always
 // with an answer under the old settings or the new ones. Then it takes it back inside.
 func TestTheOutsideReachesTheService(t *testing.T) {
-	s := newParallelStory(t, "outside").withHost(t)
+	s := newParallelStory(t, "outside")
+	take(t, edge)
+	s = s.withHost(t)
 	s.set(t, map[string]string{"ingressClass": "haprxy"})
 	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy, traefik: choose one with `pulumi config set ingressClass haproxy`")
 	s.set(t, map[string]string{"ingressClass": ""})
@@ -110,6 +115,57 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	if left := s.kubectl(t, "get", "ingresses,httproutes", "--output=name"); left != "" {
 		t.Errorf("pulumi destroy leaves %s", left)
 	}
+}
+
+// TestAnEdgeThatRestarts restarts what passes requests on, under load. haproxy-ingress does
+// so without a loss: its HAProxy goes on. Traefik, of which there is one here, does not.
+func TestAnEdgeThatRestarts(t *testing.T) {
+	s := newParallelStory(t, "restart")
+	take(t, allEdge...)
+	s = s.withHost(t)
+	s.deploy(t)
+	s.addRoute(t)
+	s.startProbe(t)
+	for _, daemon := range []string{"haproxy-ingress", "traefik"} {
+		load := s.underLoad(t, func(t *testing.T) {
+			kill(t, daemon)
+			if err := startEdge(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if daemon == "haproxy-ingress" && load.Failed > 0 || load.FailingFor > 10*time.Second {
+			t.Errorf("%s: of %d requests %d failed, over %s: %q", daemon, load.Requests, load.Failed, load.FailingFor, load.Errors)
+		}
+		t.Logf("%s: %d of %d requests lost, over %.1f s", daemon, load.Failed, load.Requests, load.FailingFor.Seconds())
+	}
+}
+
+// edges are the addresses of haproxy-ingress, which serves Ingresses, and of Traefik, which
+// serves a Gateway.
+var edges = []string{cluster.BridgeAddress, cluster.EdgeAddress}
+
+// hostAt is the name of the service at one of the edges.
+func (s story) hostAt(edge string) string {
+	if edge == cluster.EdgeAddress {
+		return "gateway." + s.Host
+	}
+	return s.Host
+}
+
+// addRoute gives a service that has an Ingress the HTTPRoute that it would have instead, for
+// another host.
+func (s story) addRoute(t *testing.T) {
+	t.Helper()
+	s.write(t, "route.yaml", fmt.Sprintf(`
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: %s}
+spec:
+  hostnames: [%q]
+  parentRefs: [{namespace: kube-system, name: public}]
+  rules: [{backendRefs: [{name: %[1]s, port: 80}]}]
+`, s.Service, s.hostAt(cluster.EdgeAddress)))
+	s.kubectl(t, "apply", "--filename=route.yaml")
 }
 
 // front is one way to the service from outside.

@@ -49,8 +49,10 @@ func (s story) startProbe(t testing.TB) {
 	s.probe(t)
 	yes, no, second := true, false, int64(1)
 	var aliases []corev1.HostAlias
-	if s.Host != "" { // requests to it go the way of those from outside
-		aliases = []corev1.HostAlias{{IP: cluster.BridgeAddress, Hostnames: []string{s.Host}}}
+	if s.Host != "" { // requests to them go the way of those from outside
+		for _, address := range edges {
+			aliases = append(aliases, corev1.HostAlias{IP: address, Hostnames: []string{s.hostAt(address)}})
+		}
 	}
 	_, err := s.cluster.CoreV1().Pods(s.Namespace).Create(t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "probe"},
@@ -101,7 +103,7 @@ type attack struct {
 	Rate        int           // requests a second, however slowly they are answered
 	Connections int           // that the requests take turns on; 0 for a new one each
 	Slow        time.Duration // how long a login takes to be sent
-	Outside     bool          // through the Ingress controller
+	Through     string        // the address of what passes it on from outside, or "" for inside the cluster
 }
 
 // traffic is the result of an attack: vegeta's metrics, and two more.
@@ -126,8 +128,8 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 	t.Helper()
 	var result traffic
 	host := s.Service
-	if a.Outside {
-		host = s.Host
+	if a.Through != "" {
+		host = s.hostAt(a.Through)
 	}
 	ended := make(chan error, 1)
 	go func() {

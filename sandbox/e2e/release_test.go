@@ -12,18 +12,23 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"user-service/sandbox/internal/cluster"
 )
 
-// mixedLoad is 82 requests a second: on connections that are kept, on new ones, and slow
-// ones, of which four are always in flight; half of them from inside the cluster and half
-// through the Ingress controller.
+// mixedLoad is 83 requests a second: on connections that are kept, on new ones, and slow
+// ones, of which some are always in flight; half of them from inside the cluster, a quarter
+// through an Ingress and a quarter through a Gateway.
 var mixedLoad = []attack{
 	{Path: "/users", Rate: 20, Connections: 8},
 	{Path: "/users", Rate: 20},
 	{Path: "/login", Login: true, Rate: 1, Slow: 2 * time.Second},
-	{Path: "/users", Rate: 20, Connections: 8, Outside: true},
-	{Path: "/users", Rate: 20, Outside: true},
-	{Path: "/login", Login: true, Rate: 1, Slow: 2 * time.Second, Outside: true},
+	{Path: "/users", Rate: 10, Connections: 8, Through: cluster.BridgeAddress},
+	{Path: "/users", Rate: 10, Through: cluster.BridgeAddress},
+	{Path: "/login", Login: true, Rate: 1, Slow: 2 * time.Second, Through: cluster.BridgeAddress},
+	{Path: "/users", Rate: 10, Connections: 8, Through: cluster.EdgeAddress},
+	{Path: "/users", Rate: 10, Through: cluster.EdgeAddress},
+	{Path: "/login", Login: true, Rate: 1, Slow: 2 * time.Second, Through: cluster.EdgeAddress},
 }
 
 // disturbance is a change that must not cost a request.
@@ -37,7 +42,7 @@ type disturbance struct {
 // the owner of a service does to the one, and what a drain of nodes does to the
 // other.
 func TestAReleaseNeverCostsARequest(t *testing.T) {
-	take(t, busy, waiting)
+	take(t, busy, waiting, edge)
 	t.Parallel()
 	var all, lost atomic.Int64
 	t.Run("two services", func(t *testing.T) {
@@ -57,10 +62,12 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 				{"the only pod evicted", func(s story, t *testing.T) {
 					s.configure(t, "replicas", "1")
 					s.settled(t, 1)
-					// Otherwise the controller knows no pod between this one and its successor.
-					const annotation = "haproxy-ingress.github.io/service-upstream"
-					s.kubectl(t, "annotate", "ingress", s.Service, annotation+"=true")
-					defer s.kubectl(t, "annotate", "ingress", s.Service, annotation+"-")
+					// Otherwise the controllers know no pod between this one and its successor.
+					const haproxy, traefik = "haproxy-ingress.github.io/service-upstream", "traefik.io/service.nativelb"
+					s.kubectl(t, "annotate", "ingress", s.Service, haproxy+"=true")
+					s.kubectl(t, "annotate", "service", s.Service, traefik+"=true")
+					defer s.kubectl(t, "annotate", "ingress", s.Service, haproxy+"-")
+					defer s.kubectl(t, "annotate", "service", s.Service, traefik+"-")
 					s.evictAll(t)
 					s.settled(t, 1)
 					s.configure(t, "replicas", "3")
@@ -75,6 +82,7 @@ func TestAReleaseNeverCostsARequest(t *testing.T) {
 				// tests need some too.
 				s.set(t, map[string]string{"cpuRequest": "40m"})
 				s.deploy(t)
+				s.addRoute(t)
 				s.startProbe(t)
 				for _, d := range disturbances {
 					t.Run(d.name, func(t *testing.T) {
@@ -217,7 +225,7 @@ func (s story) underLoad(t *testing.T, do func(*testing.T)) traffic {
 	t.Helper()
 	start := time.Now()
 	var stops []func() traffic
-	attacks := slices.DeleteFunc(slices.Clone(mixedLoad), func(a attack) bool { return a.Outside && s.Host == "" })
+	attacks := slices.DeleteFunc(slices.Clone(mixedLoad), func(a attack) bool { return a.Through != "" && s.Host == "" })
 	for _, attack := range attacks {
 		stops = append(stops, s.start(t, 10*time.Minute, attack))
 	}
@@ -228,8 +236,8 @@ func (s story) underLoad(t *testing.T, do func(*testing.T)) traffic {
 	for i, stop := range stops {
 		load := stop()
 		a := attacks[i]
-		t.Logf("%6d requests to %s (from outside: %t), %d a second, %d connections kept, sent in %s: %d failed, median %s, longest %s",
-			load.Requests, a.Path, a.Outside, a.Rate, a.Connections, a.Slow, load.Failed,
+		t.Logf("%6d requests to %s through %q, %d a second, %d connections kept, sent in %s: %d failed, median %s, longest %s",
+			load.Requests, a.Path, a.Through, a.Rate, a.Connections, a.Slow, load.Failed,
 			load.Latencies.P50.Round(time.Millisecond), load.Latencies.Max.Round(time.Millisecond))
 		sum.Requests += load.Requests
 		sum.Failed += load.Failed

@@ -101,6 +101,9 @@ var (
 	// metrics is a share of the cluster's metrics API. A test that removes it takes all.
 	metrics    = &turn{3}
 	allMetrics = []*turn{metrics, metrics, metrics}
+	// edge is a share of what passes requests on from outside. A test that restarts it takes all.
+	edge    = &turn{2}
+	allEdge = []*turn{edge, edge}
 	// waiting is for tests that mostly wait.
 	waiting = &turn{4}
 	// kubelet is one that starts pods in time: a hundred at once make others wait.
