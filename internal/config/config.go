@@ -57,7 +57,7 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			SecretEnv:     r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
 			Egress:        r.peers("egress"),
 			Outside: microservice.Outside{
-				Hosts:         r.hosts("host"),
+				Hosts:         r.list("host", hostName),
 				Gateway:       r.gateway("gateway"),
 				IngressClass:  r.optional("ingressClass", objectName),
 				TLSSecret:     r.optional("tlsSecret", objectName),

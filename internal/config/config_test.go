@@ -51,7 +51,7 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"host without a domain":     {keys{"host": "users"}, `host ("users") is not a DNS name, like users.example.com` + orDefault("host")},
 		"hosts with errors": {keys{"host": `["a.example.com","a.example.com","b_c.example.com","http://d.example.com"]`}, `
 			host[1] ("a.example.com") is in the list before: remove it with |pulumi config rm --path 'host[1]'|
-			host[2] ("b_c.example.com") is not a DNS name, like users.example.com: set it with |pulumi config set --path 'host[2]' <DNS name>|
+			host[2] ("b_c.example.com") is not a DNS name, like users.example.com: set it with |pulumi config set --path 'host[2]' <value>|
 			host[3] ("http://d.example.com") has a scheme: set it with |pulumi config set --path 'host[3]' d.example.com|`},
 		"gateway without a namespace": {keys{"host": "a.example.com", "gateway": "public"}, `gateway ("public") is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>` + orDefault("gateway")},
 		"gateway without host":        {keys{"gateway": "edge/public"}, "gateway is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm gateway`"},
@@ -105,8 +105,7 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"plain secretEnv among others": {keys{"secretEnv": `{"KEY":"[secret]","TOKEN":"open-sesame","USER":"[secret]"}`},
 			`secretEnv.TOKEN is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --path --secret secretEnv.TOKEN|`},
 		"createNamespace in words": {keys{"createNamespace": "yes"}, `createNamespace ("yes") is not true or false` + orDefault("createNamespace")},
-		"egress as a string": {keys{"egress": "10.0.0.0/8:5432"},
-			`egress is not a list of strings: remove it with |pulumi config rm egress|, and set each with |pulumi config set --path 'egress[0]' 10.0.0.0/8:5432|`},
+		"egress as an address":     {keys{"egress": "10.1.2.3/8:5432"}, `egress ("10.1.2.3/8:5432") is an address in 10.0.0.0/8: set it with |pulumi config set egress 10.1.2.3/32:5432|`},
 		"egress to no range": {keys{"egress": `["10.0.0.0/8:5432","db.example.com:5432","10.1.2.3/8:5432","10.0.0.0/8","fd00::/8:0"]`}, `
 			egress[1] ("db.example.com:5432") is not <CIDR>:<port>, like 10.0.0.0/8:5432, or 0.0.0.0/0:443 for all addresses: set it with |pulumi config set --path 'egress[1]' <CIDR>:<port>|
 			egress[2] ("10.1.2.3/8:5432") is an address in 10.0.0.0/8: set it with |pulumi config set --path 'egress[2]' 10.1.2.3/32:5432|
@@ -140,7 +139,7 @@ func TestValidValuesAreAccepted(t *testing.T) {
 		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "memoryLimit": "1G"},
 		{"host": "users.example.com", "gateway": "edge/public.internal/https"},
 		{"host": "users.example.com", "ingressClass": "haproxy.internal", "tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"},
-		{"host": `["*.example.com","example.com"]`},
+		{"host": `["*.example.com","example.com"]`, "egress": "10.0.0.0/8:5432"},
 		{"kubernetes:kubeconfig": "x", "aws:region": "y"}, // of others
 	} {
 		_, err := read(t, valid)

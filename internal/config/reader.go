@@ -118,23 +118,6 @@ func isAsTyped(value any) bool {
 	return false
 }
 
-// peers reads a JSON list of <CIDR>:<port>.
-func (r *reader) peers(key string) (peers []microservice.Peer) {
-	var given []string
-	if value := r.value(key); value != "" && json.Unmarshal([]byte(value), &given) != nil {
-		r.errorf("%[1]s is not a list of strings: remove it with `pulumi config rm %[1]s`, and set each with `pulumi config set --path '%[1]s[0]' 10.0.0.0/8:5432`", key)
-		return nil
-	}
-	for i, text := range given {
-		p, problem, meant := peer(text)
-		if problem != "" {
-			r.errorf("%[1]s[%[2]d] (%[3]q) %[4]s: set it with `pulumi config set --path '%[1]s[%[2]d]' %[5]s`", key, i, text, problem, meant)
-		}
-		peers = append(peers, p)
-	}
-	return peers
-}
-
 // text reads a required value that follows a rule.
 func (r *reader) text(key string, follows rule) string {
 	value := r.value(key)
@@ -155,24 +138,29 @@ func (r *reader) optional(key string, follows rule) string {
 	return r.text(key, follows)
 }
 
-// hosts reads one DNS name, or a JSON list of them.
-func (r *reader) hosts(key string) (hosts []string) {
-	value := r.value(key)
-	if value == "" {
-		return nil
+// list reads one value, or a JSON list of them, each of which follows a rule.
+func (r *reader) list(key string, follows rule) (values []string) {
+	if json.Unmarshal([]byte(r.value(key)), &values) != nil {
+		value := r.optional(key, follows)
+		return slices.DeleteFunc([]string{value}, func(value string) bool { return value == "" })
 	}
-	if json.Unmarshal([]byte(value), &hosts) != nil {
-		return []string{r.text(key, hostName)}
-	}
-	for i, name := range hosts {
+	for i, value := range values {
 		path := fmt.Sprintf("%s[%d]", key, i)
-		if problem, meant := hostName(name); problem != "" {
-			r.errorf("%s (%q) %s: set it with `pulumi config set --path '%s' %s`", path, name, problem, path, cmp.Or(meant, "<DNS name>"))
-		} else if slices.Contains(hosts[:i], name) {
-			r.errorf("%s (%q) is in the list before: remove it with `pulumi config rm --path '%[1]s'`", path, name)
+		if problem, meant := follows(value); problem != "" {
+			r.errorf("%s (%q) %s: set it with `pulumi config set --path '%s' %s`", path, value, problem, path, cmp.Or(meant, "<value>"))
+		} else if slices.Contains(values[:i], value) {
+			r.errorf("%s (%q) is in the list before: remove it with `pulumi config rm --path '%[1]s'`", path, value)
 		}
 	}
-	return hosts
+	return values
+}
+
+func (r *reader) peers(key string) (peers []microservice.Peer) {
+	for _, value := range r.list(key, peer) {
+		p, _, _ := parsePeer(value)
+		peers = append(peers, p)
+	}
+	return peers
 }
 
 // gateway reads <namespace>/<name>[/<listener>].

@@ -112,7 +112,12 @@ func variableName(name string) (problem, meant string) {
 	return matches(`[A-Za-z_][A-Za-z0-9_]*`, "is not the name of a variable (letters, digits and _, no digit first)")(name)
 }
 
-func peer(value string) (p microservice.Peer, problem, meant string) {
+func peer(value string) (problem, meant string) {
+	_, problem, meant = parsePeer(value)
+	return problem, meant
+}
+
+func parsePeer(value string) (p microservice.Peer, problem, meant string) {
 	colon := strings.LastIndex(value, ":")
 	cidr, err := netip.ParsePrefix(value[:max(colon, 0)])
 	port, portErr := strconv.ParseUint(value[colon+1:], 10, 16)

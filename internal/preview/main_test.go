@@ -88,6 +88,7 @@ func TestTheSchemaIsStrict(t *testing.T) {
 	for want, object := range map[string]*unstructured.Unstructured{
 		`Service orders is not valid: unknown field "spec.portz"`:                                                object("v1", "Service", "portz", "http"),
 		`Deployment orders is not valid: json: cannot unmarshal string into Go struct field DeploymentSpec.spec`: object("apps/v1", "Deployment", "replicas", "three"),
+		`HTTPRoute orders is not valid: unknown field "spec.hosts"`:                                              object("gateway.networking.k8s.io/v1", "HTTPRoute", "hosts", "shop.example.com"),
 		`Deploymint orders is not valid: no kind "Deploymint" is registered for version "apps/v1"`:               object("apps/v1", "Deploymint", "replicas", 3),
 	} {
 		if err := checkSchema([]*unstructured.Unstructured{object}); err == nil || !strings.HasPrefix(err.Error(), want) {

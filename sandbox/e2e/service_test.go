@@ -93,7 +93,8 @@ func (s story) checkEnvironment(t *testing.T, want map[string]string) {
 // TestTheAPIServerTakesTheManifests applies what each stack declares as a strict dry
 // run, in a namespace that enforces `restricted`. There must be no warning either.
 func TestTheAPIServerTakesTheManifests(t *testing.T) {
-	s := newParallelStory(t, "strict")
+	s := newParallelStory(t, "strict").withHost(t)
+	s.set(t, map[string]string{"gateway": sharedGateway})
 	s.kubectl(t, "create", "namespace", s.Namespace)
 	s.kubectl(t, "label", "namespace", s.Namespace, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
 	s.set(t, map[string]string{"namespace": "default"}) // which is not declared
