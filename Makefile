@@ -18,7 +18,7 @@ export GOFLAGS := $(strip $(filter-out $(go_flags),$(GOFLAGS)) $(go_flags))
 # which a bare machine does not have.
 race := $(if $(shell command -v gcc),CGO_ENABLED=1 go test -race,go test)
 
-.PHONY: up preview golden test unit e2e bench demo-autoscale edge down status env program
+.PHONY: up preview golden test unit e2e bench demo-autoscale edge monitoring down status env program
 
 # Starts the sandbox and deploys stack dev on it.
 up: program
@@ -70,7 +70,7 @@ demo-autoscale: program
 	@$(sandbox) status >/dev/null && cd sandbox && \
 		go test -count=1 -v -run='^TestTheReplicasFollowTheLoad$$' ./e2e -picture=$(CURDIR)/docs/autoscale.svg
 
-edge down status env: program
+edge monitoring down status env: program
 	@$(sandbox) $@
 
 program:

@@ -46,6 +46,12 @@ func newMetrics() *metrics {
 	return m
 }
 
+// expect makes the counter of a route begin at 0: without it, a pod that no request has
+// reached yet would have no rate of requests, instead of one of 0.
+func (m *metrics) expect(r route) {
+	m.requests.WithLabelValues(r.path, r.method, "200")
+}
+
 // observe counts one answered request. The code "aborted" means that its
 // connection was closed before the end of the answer.
 func (m *metrics) observe(route, method, code string, took time.Duration) {

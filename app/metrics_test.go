@@ -44,7 +44,7 @@ func TestMetricsOfTwoServicesAreApart(t *testing.T) {
 	one, _ := newTestService(t)
 	two, _ := newTestService(t)
 	get(one.handler(), "/users")
-	if got := bodyOf(t, get(two.handler(), "/metrics")); strings.Contains(got, `route="/users"`) {
-		t.Errorf("the second service counts the first one's request:\n%s", got)
+	if got := bodyOf(t, get(two.handler(), "/metrics")); !strings.Contains(got, `route="/users"} 0`) {
+		t.Errorf("the second service counts the first one's request, or does not begin at 0:\n%s", got)
 	}
 }

@@ -78,12 +78,19 @@ func (s *service) logRequest(r *http.Request, code string, took time.Duration, f
 	if failed || took >= slowRequest {
 		level = slog.LevelInfo
 	}
-	s.log.Log(r.Context(), level, "request",
+	attributes := []any{
 		"method", r.Method,
 		"path", r.URL.Path,
 		"code", code,
 		"milliseconds", took.Milliseconds(),
-		"remote", r.RemoteAddr)
+		"remote", r.RemoteAddr,
+	}
+	// The request's id, by which traces and the logs of others know it:
+	// https://www.w3.org/TR/trace-context/#traceparent-header.
+	if id := r.Header.Get("Traceparent"); len(id) == len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") {
+		attributes = append(attributes, "traceparent", id)
+	}
+	s.log.Log(r.Context(), level, "request", attributes...)
 }
 
 // routeOf is the pattern that matched, such as /users/{id}: with the path itself

@@ -44,6 +44,19 @@ func TestAFailedRequestIsLoggedAtInfoAndTheRestAtDebug(t *testing.T) {
 	}
 }
 
+func TestTheIDOfARequestIsLogged(t *testing.T) {
+	const id = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for header, want := range map[string]any{id: id, "": nil, "00-0af7": nil, id + id: nil} {
+		s, log := newTestService(t)
+		request := httptest.NewRequest("GET", "/users", nil)
+		request.Header.Set("Traceparent", header)
+		ask(s.handler(), request)
+		if got := logLines(t, log)[0]["traceparent"]; got != want {
+			t.Errorf("traceparent %q is logged as %v, want %v", header, got, want)
+		}
+	}
+}
+
 func TestASlowRequestIsLoggedAtInfo(t *testing.T) {
 	for took, level := range map[time.Duration]string{slowRequest - 1: "DEBUG", slowRequest: "INFO"} {
 		s, log := newTestService(t)

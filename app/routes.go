@@ -28,7 +28,7 @@ func newService(pod string, log *slog.Logger, users store, verifier *verifier) *
 
 // handler serves all routes.
 func (s *service) handler() http.Handler {
-	return s.observe(s.recoverPanics(newRouter([]route{
+	routes := []route{
 		{"GET", "/users", s.listUsers},
 		{"POST", "/users", s.createUser},
 		{"GET", "/users/{id}", s.getUser},
@@ -36,7 +36,11 @@ func (s *service) handler() http.Handler {
 		{"GET", "/livez", s.health.livez},
 		{"GET", "/readyz", s.health.readyz},
 		{"GET", "/metrics", s.metrics.handler(s.log)},
-	})))
+	}
+	for _, r := range routes {
+		s.metrics.expect(r)
+	}
+	return s.observe(s.recoverPanics(newRouter(routes)))
 }
 
 type route struct {

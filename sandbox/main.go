@@ -15,13 +15,14 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-const usage = `usage: sandbox up | edge | down | status | env
+const usage = `usage: sandbox up | edge | monitoring | down | status | env
 
-  up      build what is missing, start what is not running, pulumi up on stack dev
-  edge    add an Ingress controller and a Gateway to a sandbox that is up
-  down    stop everything and restore the machine's state
-  status  print each daemon with its process and its memory
-  env     print the environment variables that point pulumi and kubectl at the sandbox`
+  up          build what is missing, start what is not running, pulumi up on stack dev
+  edge        add an Ingress controller and a Gateway to a sandbox that is up
+  monitoring  add Prometheus and an adapter for custom metrics to a sandbox that is up
+  down        stop everything and restore the machine's state
+  status      print each daemon with its process and its memory
+  env         print the environment variables that point pulumi and kubectl at the sandbox`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -34,7 +35,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	commands := map[string]func(cluster.Sandbox, context.Context) error{
-		"up": cluster.Sandbox.Up, "edge": cluster.Sandbox.Edge, "down": cluster.Sandbox.Down,
+		"up": cluster.Sandbox.Up, "edge": cluster.Sandbox.Edge, "monitoring": cluster.Sandbox.Monitoring, "down": cluster.Sandbox.Down,
 		"status": cluster.Sandbox.Status, "env": cluster.Sandbox.PrintEnv,
 	}
 	if len(args) != 1 || commands[args[0]] == nil {

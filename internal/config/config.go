@@ -65,6 +65,8 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			},
 			Replicas:        r.integer("replicas", 1, math.MaxInt32),
 			CPUTarget:       r.integer("cpuTarget", 1, 100),
+			RequestsTarget:  r.integerOr("requestsTarget", 0, 1, math.MaxInt32),
+			RequestsMetric:  r.text("requestsMetric", metricName),
 			ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
 			CPURequest:      r.quantity("cpuRequest", "1m"),
 			MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
@@ -72,10 +74,7 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			RolloutTimeout:  time.Duration(r.integer("rolloutTimeout", 20, 3600)) * time.Second,
 		},
 	}
-	c.Service.MaxReplicas = c.Service.Replicas
-	if r.value("maxReplicas") != "" {
-		c.Service.MaxReplicas = r.integer("maxReplicas", 1, math.MaxInt32)
-	}
+	c.Service.MaxReplicas = r.integerOr("maxReplicas", c.Service.Replicas, 1, math.MaxInt32)
 	r.checkAllEncrypted("secretEnv")
 	r.validate(c)
 	r.checkKeys(keys)

@@ -172,6 +172,14 @@ func (r *reader) gateway(key string) *microservice.Gateway {
 	return &microservice.Gateway{Namespace: parts[0], Name: parts[1], Listener: parts[2], HTTPS: true}
 }
 
+// integerOr is integer for a value that may be empty.
+func (r *reader) integerOr(key string, otherwise, least, most int) int {
+	if r.value(key) == "" {
+		return otherwise
+	}
+	return r.integer(key, least, most)
+}
+
 func (r *reader) integer(key string, least, most int) int {
 	value := r.value(key)
 	n, err := strconv.Atoi(value)

@@ -35,6 +35,7 @@ var (
 	trueOrFalse = matches(`true|false`, "is not true or false")
 	objectName  = matches(`[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?`, "is not the name of an object (lower-case letters, digits, inner hyphens and dots)")
 	gatewayName = matches(`[a-z0-9-]+(/[a-z0-9.-]+){1,2}`, "is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>")
+	metricName  = matches(`[A-Za-z_][A-Za-z0-9_.:-]*`, "is not the name of a metric (letters, digits and _.:-, no digit first)")
 	urlPath     = matches(`/[!-~]*`, "is not an HTTP path, like /healthz")
 )
 

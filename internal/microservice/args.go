@@ -24,6 +24,8 @@ type Args struct {
 	Replicas                               int           // never fewer pods, at least 1
 	MaxReplicas                            int           // never more pods; equal to Replicas for a fixed number
 	CPUTarget                              int           // average CPU in percent of CPURequest, 1 to 100
+	RequestsTarget                         int           // average of RequestsMetric per pod, or 0 to scale on CPU alone
+	RequestsMetric                         string        // of the pods, in the custom metrics API: requests a second
 	ScaleDownWindow                        time.Duration // how long the autoscaler waits before it removes pods, up to 1 h
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
 	RolloutTimeout                         time.Duration // for a new revision to get all its pods ready

@@ -1,6 +1,8 @@
 package microservice
 
 import (
+	"strconv"
+
 	autoscalingv2 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/autoscaling/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -20,16 +22,7 @@ func (m *Microservice) newAutoscaler(ctx *pulumi.Context, image pulumi.Resource)
 			},
 			MinReplicas: pulumi.Int(m.Args.Replicas),
 			MaxReplicas: pulumi.Int(m.Args.MaxReplicas),
-			Metrics: autoscalingv2.MetricSpecArray{autoscalingv2.MetricSpecArgs{
-				// Of the service alone: an injected container may have no CPU request, without
-				// which that of the whole pod is unknown.
-				Type: pulumi.String("ContainerResource"),
-				ContainerResource: autoscalingv2.ContainerResourceMetricSourceArgs{
-					Name:      pulumi.String("cpu"),
-					Container: pulumi.String(m.Name),
-					Target:    autoscalingv2.MetricTargetArgs{Type: pulumi.String("Utilization"), AverageUtilization: pulumi.Int(m.Args.CPUTarget)},
-				},
-			}},
+			Metrics:     m.metrics(),
 			// Pods are added fast, because waiting load is lost: every 15 s by 100 % or by 4,
 			// whichever is more. They are removed slowly, because load may come back: after
 			// the window, every minute by 50 % at most.
@@ -39,6 +32,31 @@ func (m *Microservice) newAutoscaler(ctx *pulumi.Context, image pulumi.Resource)
 			},
 		},
 	}, m.child(image))
+}
+
+// metrics are what the autoscaler steers by. It takes the largest number of pods that one
+// of them asks for.
+func (m *Microservice) metrics() autoscalingv2.MetricSpecArray {
+	metrics := autoscalingv2.MetricSpecArray{autoscalingv2.MetricSpecArgs{
+		// Of the service alone: an injected container may have no CPU request, without
+		// which that of the whole pod is unknown.
+		Type: pulumi.String("ContainerResource"),
+		ContainerResource: autoscalingv2.ContainerResourceMetricSourceArgs{
+			Name:      pulumi.String("cpu"),
+			Container: pulumi.String(m.Name),
+			Target:    autoscalingv2.MetricTargetArgs{Type: pulumi.String("Utilization"), AverageUtilization: pulumi.Int(m.Args.CPUTarget)},
+		},
+	}}
+	if m.Args.RequestsTarget > 0 {
+		metrics = append(metrics, autoscalingv2.MetricSpecArgs{
+			Type: pulumi.String("Pods"),
+			Pods: autoscalingv2.PodsMetricSourceArgs{
+				Metric: autoscalingv2.MetricIdentifierArgs{Name: pulumi.String(m.Args.RequestsMetric)},
+				Target: autoscalingv2.MetricTargetArgs{Type: pulumi.String("AverageValue"), AverageValue: pulumi.String(strconv.Itoa(m.Args.RequestsTarget))},
+			},
+		})
+	}
+	return metrics
 }
 
 func scalingRules(window pulumi.Int, policies ...autoscalingv2.HPAScalingPolicyInput) autoscalingv2.HPAScalingRulesArgs {

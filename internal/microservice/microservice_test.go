@@ -110,6 +110,16 @@ func TestAGatewayPassesRequestsForItsHostsOn(t *testing.T) {
 	}
 }
 
+func TestRequestsAreAMetricBesideCPU(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.RequestsTarget, a.RequestsMetric = 50, "hits"
+	declare(t, "team-a", a).check(t, map[string]any{
+		"orders-hpa:spec.metrics[0].type": "ContainerResource",
+		"orders-hpa:spec.metrics[1]":      "map[pods:map[metric:map[name:hits] target:map[averageValue:50 type:AverageValue]] type:Pods]",
+	})
+}
+
 func TestAServiceOfOthersKeepsItsPortWithoutAName(t *testing.T) {
 	t.Parallel()
 	a := args()
@@ -278,6 +288,7 @@ func TestTheAutoscalerScalesTheDeployment(t *testing.T) {
 		"orders-deployment:metadata.name":                               microservice.DeploymentName("orders"),
 		"orders-hpa:spec.scaleTargetRef.name":                           d.get("orders-deployment:metadata.name"),
 		"orders-hpa:spec.scaleTargetRef.kind":                           d.get("orders-deployment:kind"),
+		"orders-hpa:spec.metrics[1]":                                    "",
 		"orders-hpa:spec.metrics[0].containerResource":                  "map[container:orders name:cpu target:map[averageUtilization:55 type:Utilization]]",
 		"orders-hpa:spec.behavior.scaleUp.stabilizationWindowSeconds":   0,
 		"orders-hpa:spec.behavior.scaleDown.stabilizationWindowSeconds": 42,

@@ -1,13 +1,14 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,18 +17,18 @@ import (
 	"user-service/internal/microservice"
 )
 
-// metricsTimeout is how long the CPU of new pods may stay unknown. The slowest
+// metricsTimeout is how long the metrics of new pods may stay unknown. The slowest
 // metrics-server in common use (minikube's) measures once a minute, and the autoscaler
 // runs every 15 s.
 const metricsTimeout = 75 * time.Second
 
 var podMetrics = schema.GroupVersionResource{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"}
 
-// waitForMetrics waits until the autoscaler reads the pods' CPU. Kubernetes and Pulumi
-// call it healthy as soon as it is stored, with or without metrics.
+// waitForMetrics waits until the autoscaler reads all metrics that it steers by. Kubernetes
+// and Pulumi call it healthy as soon as it is stored, and while it reads one of them.
 func (r rollout) waitForMetrics(ctx context.Context) error {
 	if err := cluster.Poll(ctx, metricsTimeout, r.checkMetrics, r.checkAutoscaler); err != nil {
-		return fmt.Errorf("%s: the pods are ready, but the autoscaler cannot read their CPU, so that their number does not change: %w, or use a fixed number of replicas: `pulumi config rm maxReplicas`", r.name, err)
+		return fmt.Errorf("%s: the pods are ready, but the autoscaler cannot read %w", r.name, err)
 	}
 	return nil
 }
@@ -40,31 +41,41 @@ func (r rollout) checkMetrics(ctx context.Context) error {
 	case apierrors.IsForbidden(err):
 		return nil // this user may not read them; the autoscaler's status tells
 	case apierrors.IsNotFound(err):
-		return cluster.Permanent(fmt.Errorf("the cluster has no metrics API: install metrics-server with %s",
+		return cluster.Permanent(noCPU("the cluster has no metrics API: install metrics-server with " +
 			r.Kubectl("apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml")))
 	case err != nil:
-		return fmt.Errorf("metrics-server does not answer (%w): run %s", err, r.Kubectl("describe apiservice v1beta1.metrics.k8s.io"))
+		return noCPU(fmt.Sprintf("metrics-server does not answer (%v): run %s", err, r.Kubectl("describe apiservice v1beta1.metrics.k8s.io")))
 	case len(metrics.Items) == 0:
-		return fmt.Errorf("metrics-server has none of these pods: run %s", r.Kubectl("--namespace kube-system logs deployment/metrics-server"))
+		return noCPU("metrics-server has none of these pods: run " + r.Kubectl("--namespace kube-system logs deployment/metrics-server"))
 	}
 	return nil
 }
 
-// checkAutoscaler checks that the autoscaler reports itself able to scale.
+// checkAutoscaler checks that the autoscaler has read each of its metrics. One that it
+// cannot read keeps it from removing pods, and it says so in its events alone.
 func (r rollout) checkAutoscaler(ctx context.Context) error {
 	name := microservice.AutoscalerName(r.name)
 	hpa, err := r.AutoscalingV2().HorizontalPodAutoscalers(r.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	message := "it has not run yet"
-	for _, condition := range hpa.Status.Conditions {
-		if condition.Type == autoscalingv2.ScalingActive {
-			if condition.Status == corev1.ConditionTrue {
-				return nil
-			}
-			message = condition.Message
+	for _, metric := range hpa.Spec.Metrics {
+		if slices.ContainsFunc(hpa.Status.CurrentMetrics, func(s autoscalingv2.MetricStatus) bool { return s.Type == metric.Type }) {
+			continue
 		}
+		why := strings.TrimPrefix(r.lastEvent(ctx, name, fmt.Sprintf("reason=FailedGet%sMetric", metric.Type)), ": ")
+		why = cmp.Or(why, "it has not run yet") + ": run "
+		if metric.Pods == nil {
+			return noCPU(why + r.Kubectl("--namespace "+r.Namespace+" describe hpa "+name))
+		}
+		path := fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta1/namespaces/%s/pods/*/%s?labelSelector=app%%3D%s", r.Namespace, metric.Pods.Metric.Name, r.name)
+		return fmt.Errorf("%s of the pods (requestsMetric), so that it removes none: %s, or scale on CPU alone: `pulumi config rm requestsTarget`",
+			metric.Pods.Metric.Name, why+r.Kubectl("get --raw '"+path+"'"))
 	}
-	return errors.New(message + ": run " + r.Kubectl("--namespace "+r.Namespace+" describe hpa "+name))
+	return nil
+}
+
+// noCPU is the error of CPU that is unknown, with the reason.
+func noCPU(why string) error {
+	return fmt.Errorf("their CPU, so that their number does not change: %s, or use a fixed number of replicas: `pulumi config rm maxReplicas`", why)
 }

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"errors"
 	"testing"
 
@@ -11,39 +12,56 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
 
-const noMetricsAPI = "the cluster has no metrics API: install metrics-server with `kubectl --context here apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml`"
+const noMetricsAPI = "their CPU, so that their number does not change: the cluster has no metrics API: install metrics-server with `kubectl --context here apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml`, or use a fixed number of replicas: `pulumi config rm maxReplicas`"
 
-func TestWhatKeepsAnAutoscalerFromReadingCPUIsReported(t *testing.T) {
+func TestWhatKeepsAnAutoscalerFromReadingAMetricIsReported(t *testing.T) {
 	t.Parallel()
+	noCPU := func(why string) string {
+		return "their CPU, so that their number does not change: " + why + ", or use a fixed number of replicas: `pulumi config rm maxReplicas`"
+	}
 	const describe = ": run `kubectl --context here --namespace prod describe hpa orders-hpa`"
+	noRequests := func(why string) string {
+		return "hits of the pods (requestsMetric), so that it removes none: " + why + ": run `kubectl --context here get --raw '/apis/custom.metrics.k8s.io/v1beta1/namespaces/prod/pods/*/hits?labelSelector=app%3Dorders'`, or scale on CPU alone: `pulumi config rm requestsTarget`"
+	}
+	cpu, requests := autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.PodsMetricSourceType
 	none := schema.GroupResource{}
 	for name, test := range map[string]struct {
 		service string // whose pods have metrics
 		metrics error
-		active  corev1.ConditionStatus // of the autoscaler; "" before it has run
+		read    []autoscalingv2.MetricSourceType
+		failed  string // the reason of an event
 		want    string
 	}{
-		"nothing":             {"orders", nil, "True", ""},
-		"not for this user":   {"", apierrors.NewForbidden(none, "", errors.New("no")), "True", ""},
-		"no metrics API":      {"", apierrors.NewNotFound(none, ""), "True", noMetricsAPI},
-		"metrics-server down": {"", apierrors.NewServiceUnavailable("down"), "True", "metrics-server does not answer (down): run `kubectl --context here describe apiservice v1beta1.metrics.k8s.io`"},
-		"metrics of others":   {"users", nil, "True", "metrics-server has none of these pods: run `kubectl --context here --namespace kube-system logs deployment/metrics-server`"},
-		"not run yet":         {"orders", nil, "", "it has not run yet" + describe},
-		"no CPU request":      {"orders", nil, "False", "missing request for cpu in container proxy of Pod a" + describe},
+		"nothing":             {"orders", nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", ""},
+		"not for this user":   {"", apierrors.NewForbidden(none, "", errors.New("no")), []autoscalingv2.MetricSourceType{cpu, requests}, "", ""},
+		"no metrics API":      {"", apierrors.NewNotFound(none, ""), []autoscalingv2.MetricSourceType{cpu, requests}, "", noMetricsAPI},
+		"metrics-server down": {"", apierrors.NewServiceUnavailable("down"), []autoscalingv2.MetricSourceType{cpu, requests}, "", noCPU("metrics-server does not answer (down): run `kubectl --context here describe apiservice v1beta1.metrics.k8s.io`")},
+		"metrics of others":   {"users", nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", noCPU("metrics-server has none of these pods: run `kubectl --context here --namespace kube-system logs deployment/metrics-server`")},
+		"not run yet":         {"orders", nil, nil, "", noCPU("it has not run yet" + describe)},
+		"no CPU":              {"orders", nil, []autoscalingv2.MetricSourceType{"", requests}, "FailedGetContainerResourceMetric", noCPU("no such metric" + describe)},
+		"no requests":         {"orders", nil, []autoscalingv2.MetricSourceType{cpu, ""}, "FailedGetPodsMetric", noRequests("no such metric")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metadata("orders-hpa")}
-			hpa.Status.Conditions = []autoscalingv2.HorizontalPodAutoscalerCondition{{Type: autoscalingv2.AbleToScale, Status: "True"}}
-			if test.active != "" {
-				hpa.Status.Conditions = append(hpa.Status.Conditions, autoscalingv2.HorizontalPodAutoscalerCondition{
-					Type: autoscalingv2.ScalingActive, Status: test.active, Message: "missing request for cpu in container proxy of Pod a"})
+			hpa.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: cpu}, {Type: requests, Pods: &autoscalingv2.PodsMetricSource{Metric: autoscalingv2.MetricIdentifier{Name: "hits"}}}}
+			for _, kind := range test.read {
+				hpa.Status.CurrentMetrics = append(hpa.Status.CurrentMetrics, autoscalingv2.MetricStatus{Type: kind})
 			}
 			r := withMetrics(newRollout(hpa), test.service, test.metrics)
-			checkError(t, errors.Join(r.checkMetrics(t.Context()), r.checkAutoscaler(t.Context())), test.want, test.want == noMetricsAPI)
+			// The fake knows no field selectors.
+			r.Interface.(*fake.Clientset).PrependReactor("list", "events", func(action clienttesting.Action) (bool, runtime.Object, error) {
+				list := &corev1.EventList{}
+				if test.failed != "" && action.(clienttesting.ListAction).GetListRestrictions().Fields.String() == "involvedObject.name=orders-hpa,reason="+test.failed {
+					list.Items = []corev1.Event{{Message: "no such metric"}}
+				}
+				return true, list, nil
+			})
+			checkError(t, cmp.Or(r.checkMetrics(t.Context()), r.checkAutoscaler(t.Context())), test.want, test.want == noMetricsAPI)
 		})
 	}
 }
@@ -51,8 +69,7 @@ func TestWhatKeepsAnAutoscalerFromReadingCPUIsReported(t *testing.T) {
 func TestWithoutAMetricsAPIWaitingForItEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	r := withMetrics(newRollout(), "", apierrors.NewNotFound(schema.GroupResource{}, ""))
-	checkError(t, r.waitForMetrics(t.Context()), "orders: the pods are ready, but the autoscaler cannot read their CPU, so that their number does not change: "+
-		noMetricsAPI+", or use a fixed number of replicas: `pulumi config rm maxReplicas`", true)
+	checkError(t, r.waitForMetrics(t.Context()), "orders: the pods are ready, but the autoscaler cannot read "+noMetricsAPI, true)
 }
 
 // withMetrics adds a metrics API that has a pod of a service, or an error.

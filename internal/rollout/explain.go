@@ -86,7 +86,7 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 	}
 	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == r.name })
 	if i < 0 {
-		return problem{what: string(pod.Status.Phase) + r.lastEvent(ctx, pod, "type=Warning")}
+		return problem{what: string(pod.Status.Phase) + r.lastEvent(ctx, pod.Name, "type=Warning")}
 	}
 	c := pod.Status.ContainerStatuses[i]
 	ended, waiting := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated), c.State.Waiting
@@ -101,9 +101,9 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 		message, _, _ := strings.Cut(waiting.Message, " (pod: ") // not of this pod alone
 		return problem{what: waiting.Reason + ": " + message}
 	case waiting != nil:
-		return problem{what: waiting.Reason + r.lastEvent(ctx, pod, "type=Warning")}
+		return problem{what: waiting.Reason + r.lastEvent(ctx, pod.Name, "type=Warning")}
 	case !c.Ready:
-		return problem{"running and not ready" + r.lastEvent(ctx, pod, "type=Warning"), r.log(ctx, pod)}
+		return problem{"running and not ready" + r.lastEvent(ctx, pod.Name, "type=Warning"), r.log(ctx, pod)}
 	}
 	return problem{}
 }
@@ -111,16 +111,16 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 // failedProbe says which probe has ended the container, if one did. The kubelet ends it
 // as it ends any, so that it may exit with code 0 and without a word.
 func (r rollout) failedProbe(ctx context.Context, pod corev1.Pod) string {
-	killing := r.lastEvent(ctx, pod, "reason=Killing")
+	killing := r.lastEvent(ctx, pod.Name, "reason=Killing")
 	if !strings.Contains(killing, "probe") {
 		return ""
 	}
-	return killing + r.lastEvent(ctx, pod, "reason=Unhealthy")
+	return killing + r.lastEvent(ctx, pod.Name, "reason=Unhealthy")
 }
 
-// lastEvent is the latest event of a kind about a pod, with the settings of a failed probe.
-func (r rollout) lastEvent(ctx context.Context, pod corev1.Pod, kind string) string {
-	events, err := r.CoreV1().Events(r.Namespace).List(ctx, metav1.ListOptions{FieldSelector: kind + ",involvedObject.name=" + pod.Name})
+// lastEvent is the latest event of a kind about an object, with the settings of a failed probe.
+func (r rollout) lastEvent(ctx context.Context, name, kind string) string {
+	events, err := r.CoreV1().Events(r.Namespace).List(ctx, metav1.ListOptions{FieldSelector: kind + ",involvedObject.name=" + name})
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}

@@ -184,8 +184,8 @@ func (s story) moves(t *testing.T, from, to front, settings map[string]string) {
 	from.isNotServed(t)
 }
 
-// createCertificate creates a Secret with a certificate for hosts below sandbox.test, other
-// than the controller's, of the sandbox's authority.
+// createCertificate creates a Secret with a certificate for the host, of the sandbox's
+// authority. The controllers' own is for all hosts below sandbox.test.
 func (s story) createCertificate(t *testing.T, secret string) *x509.Certificate {
 	t.Helper()
 	authority, err := tls.LoadX509KeyPair(sandbox(t).PKI("ca.crt"), sandbox(t).PKI("ca.key"))
@@ -197,7 +197,7 @@ func (s story) createCertificate(t *testing.T, secret string) *x509.Certificate 
 		t.Fatal(err)
 	}
 	template := *pair.Leaf
-	template.Subject.CommonName = secret
+	template.Subject.CommonName, template.DNSNames = secret, []string{s.Host}
 	signed, err := x509.CreateCertificate(rand.Reader, &template, authority.Leaf, pair.Leaf.PublicKey, authority.PrivateKey)
 	if err != nil {
 		t.Fatal(err)

@@ -84,6 +84,7 @@ func (s Sandbox) apply(ctx context.Context, manifests string) error {
 		"{dnsServiceIP}", dnsServiceIP,
 		"{dnsPort}", dnsPort,
 		"{metricsPort}", metricsPort,
+		"{adapterPort}", adapterPort,
 		"{caBundle}", base64.StdEncoding.EncodeToString(authority),
 	).Replace(manifests)
 	cmd := s.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", "-")

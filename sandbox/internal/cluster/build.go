@@ -61,6 +61,11 @@ var (
 		ldflags: "-X " + haproxyIngressModule + "/pkg/version.RELEASE={" + haproxyIngressModule + "}",
 	}
 
+	monitoringPart = part{
+		name: "prometheus-adapter", module: "parts/monitoring",
+		programs: []program{{"prometheus-adapter", "./prometheus-adapter"}, {"pod-discovery", "./pod-discovery"}},
+	}
+
 	traefikPart = part{
 		name: "Traefik", module: "parts/traefik", programs: []program{{"traefik", traefikModule + "/cmd/traefik"}},
 		ldflags: "-X " + traefikModule + "/pkg/version.Version={" + traefikModule + "}",

@@ -14,7 +14,7 @@ func TestEveryPartHasAPinnedVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []part{pausePart, dockerPluginPart, languageHostPart, clusterPart, haproxyPart, traefikPart} {
+	for _, p := range []part{pausePart, dockerPluginPart, languageHostPart, clusterPart, haproxyPart, traefikPart, monitoringPart} {
 		flags, err := s.linkerFlags(p)
 		if err != nil {
 			t.Errorf("%s: %v", p.name, err)

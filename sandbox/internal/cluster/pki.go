@@ -58,6 +58,9 @@ func certificates() []certificate {
 		{file: "coredns", authority: "ca", commonName: "system:coredns", kubeconfig: true},
 		{file: "metrics-server", authority: "ca", commonName: "system:metrics-server",
 			hosts: []string{"metrics-server.kube-system.svc", BridgeAddress}, kubeconfig: true},
+		{file: "prometheus", authority: "ca", commonName: "system:prometheus", kubeconfig: true},
+		{file: "prometheus-adapter", authority: "ca", commonName: "system:prometheus-adapter",
+			hosts: []string{"prometheus-adapter.kube-system.svc", BridgeAddress}, kubeconfig: true},
 		// The clients of the edge, and what it serves hosts with that have no certificate.
 		{file: "haproxy-ingress", authority: "ca", commonName: "system:haproxy-ingress",
 			hosts: []string{"*.sandbox.test", BridgeAddress}, kubeconfig: true},

@@ -26,9 +26,9 @@ func (s Sandbox) controlPlane() []daemon {
 }
 
 // node is what runs on every node of a cluster, the cluster's DNS and metrics, and the edge
-// if the sandbox has one.
+// and the monitoring if the sandbox has them.
 func (s Sandbox) node() []daemon {
-	return append([]daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}, s.edge()...)
+	return slices.Concat([]daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}, s.edge(), s.monitoring())
 }
 
 // daemons returns all daemons, in the order in which they are started.

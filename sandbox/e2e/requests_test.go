@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"user-service/sandbox/internal/cluster"
+)
+
+// startMonitoring starts Prometheus and the adapter for custom metrics, once for all tests.
+var startMonitoring = sync.OnceValue(func() error {
+	s, err := cluster.Find()
+	if err != nil {
+		return err
+	}
+	monitoring := exec.Command(s.Path("sandbox"), "monitoring")
+	monitoring.Dir = s.Checkout
+	if out, err := monitoring.CombinedOutput(); err != nil {
+		return fmt.Errorf("make monitoring: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// TestTheReplicasFollowTheRequests scales a service from two pods to eight with requests
+// that cost next to no CPU, and back.
+func TestTheReplicasFollowTheRequests(t *testing.T) {
+	t.Parallel()
+	take(t, metrics)
+	if err := startMonitoring(); err != nil {
+		t.Fatal(err)
+	}
+	s := newStory(t, "requests")
+	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15", "requestsTarget": "5"})
+	t.Logf("the first up, with the first metrics of pods without requests: %.1f s", s.up(t).Seconds())
+	s.staysAsDeclared(t)
+	s.startProbe(t)
+
+	start := time.Now()
+	stop := s.start(t, 5*time.Minute, attack{Path: "/users", Rate: 40})
+	s.followsRequests(t, start, 8)
+	load := stop()
+	if load.Failed > 0 {
+		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
+	}
+	s.followsRequests(t, start, 2)
+
+	t.Run("a metric that nobody has", func(t *testing.T) {
+		s.set(t, map[string]string{"requestsMetric": "requests_per_second"})
+		s.upWithoutMetricsFails(t, "the autoscaler cannot read requests_per_second of the pods (requestsMetric), so that it removes none: "+
+			"unable to get metric requests_per_second: unable to fetch metrics from custom metrics API: ")
+		s.set(t, map[string]string{"requestsMetric": "http_requests_per_second"})
+		t.Logf("the right one again: %.1f s", s.up(t).Seconds())
+	})
+	t.Run("without Prometheus", func(t *testing.T) {
+		kill(t, "prometheus")
+		s.upWithoutMetricsFails(t, "the autoscaler cannot read http_requests_per_second of the pods (requestsMetric), so that it removes none: ")
+		bringUp(t)
+	})
+	t.Run("without the adapter", func(t *testing.T) {
+		kill(t, "prometheus-adapter")
+		s.upWithoutMetricsFails(t, "the autoscaler cannot read http_requests_per_second of the pods (requestsMetric), so that it removes none: ")
+		s.set(t, map[string]string{"requestsTarget": ""})
+		t.Logf("CPU alone: up in %.1f s", s.up(t).Seconds())
+		s.set(t, map[string]string{"requestsTarget": "5"})
+		bringUp(t)
+		t.Logf("with the adapter again: up in %.1f s", s.up(t).Seconds())
+	})
+}
+
+// followsRequests waits for a number of ready pods, and prints the curve. CPU alone must
+// never have asked for more than two.
+func (s story) followsRequests(t *testing.T, start time.Time, count int) {
+	t.Helper()
+	last := -1
+	_, _, err := s.waitForPods(t.Context(), 5*time.Minute, func(pods []corev1.Pod) bool {
+		ready := len(readyPods(pods))
+		if ready != last {
+			cpu := s.cpu(t)
+			t.Logf("%4.0f s  %5s requests/s per pod  %3d %% CPU  %s %d", time.Since(start).Seconds(), s.requests(t), cpu, strings.Repeat("█", ready), ready)
+			if cpu > 70 {
+				t.Errorf("CPU is at %d %%, which scales up too", cpu)
+			}
+			last = ready
+		}
+		return ready == count && len(pods) == count
+	})
+	if err != nil {
+		t.Fatalf("%d pods: %v", count, err)
+	}
+}
+
+// requests is the pods' average that the autoscaler read last.
+func (s story) requests(t *testing.T) string {
+	t.Helper()
+	hpa, err := s.cluster.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).Get(t.Context(), "user-service-hpa", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, metric := range hpa.Status.CurrentMetrics {
+		if metric.Pods != nil && metric.Pods.Current.AverageValue != nil {
+			return metric.Pods.Current.AverageValue.String()
+		}
+	}
+	return "?"
+}
