@@ -16,6 +16,7 @@ require (
 	k8s.io/api v0.34.4
 	k8s.io/apimachinery v0.34.4
 	k8s.io/client-go v0.34.4
+	k8s.io/metrics v0.34.4
 	sigs.k8s.io/gateway-api v1.3.0
 )
 

@@ -11,12 +11,16 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // users with an auth-provider
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/homedir"
+	custommetrics "k8s.io/metrics/pkg/client/custom_metrics"
 
 	"user-service/internal/config"
 	"user-service/internal/suggest"
@@ -29,8 +33,9 @@ const RequestTimeout = 10 * time.Second
 type Cluster struct {
 	kubernetes.Interface
 	Dynamic   dynamic.Interface
-	Context   string // its name in the kubeconfig
-	Namespace string // the stack's
+	Custom    custommetrics.CustomMetricsClient // of the custom metrics API, which not every cluster has
+	Context   string                            // its name in the kubeconfig
+	Namespace string                            // the stack's
 }
 
 // Connect reads the kubeconfig as the provider does. It makes no request yet.
@@ -59,7 +64,10 @@ func Connect(c config.Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
-	return &Cluster{typed, untyped, c.Context, c.Namespace}, nil
+	pods := meta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion}) // all that it needs to know
+	pods.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
+	custom := custommetrics.NewForConfig(rest, pods, custommetrics.NewAvailableAPIsGetter(typed.Discovery()))
+	return &Cluster{typed, untyped, custom, c.Context, c.Namespace}, nil
 }
 
 // Kubectl is a kubectl command on this cluster, for an error's advice.

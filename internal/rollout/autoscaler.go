@@ -11,6 +11,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"user-service/internal/cluster"
@@ -25,21 +26,21 @@ const metricsTimeout = 75 * time.Second
 var podMetrics = schema.GroupVersionResource{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"}
 
 // waitForMetrics waits until the autoscaler reads all metrics that it steers by. Kubernetes
-// and Pulumi call it healthy as soon as it is stored, and while it reads one of them.
+// and Pulumi call it healthy as soon as it is stored, and while it reads one of them. What
+// its status says of a metric may be 15 s old, hence the other two.
 func (r rollout) waitForMetrics(ctx context.Context) error {
-	if err := cluster.Poll(ctx, metricsTimeout, r.checkMetrics, r.checkAutoscaler); err != nil {
+	if err := cluster.Poll(ctx, metricsTimeout, r.checkCPU, r.checkRequests, r.checkAutoscaler); err != nil {
 		return fmt.Errorf("%s: the pods are ready, but the autoscaler cannot read %w", r.name, err)
 	}
 	return nil
 }
 
-// checkMetrics checks that the metrics API has the CPU of any of the pods. What the
-// autoscaler knows of it may be 15 s old.
-func (r rollout) checkMetrics(ctx context.Context) error {
+// checkCPU checks that the metrics API has the CPU of any of the pods, if the user may ask.
+func (r rollout) checkCPU(ctx context.Context) error {
 	metrics, err := r.Dynamic.Resource(podMetrics).Namespace(r.Namespace).List(ctx, r.selector())
 	switch {
 	case apierrors.IsForbidden(err):
-		return nil // this user may not read them; the autoscaler's status tells
+		return nil
 	case apierrors.IsNotFound(err):
 		return cluster.Permanent(noCPU("the cluster has no metrics API: install metrics-server with " +
 			r.Kubectl("apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml")))
@@ -47,6 +48,25 @@ func (r rollout) checkMetrics(ctx context.Context) error {
 		return noCPU(fmt.Sprintf("metrics-server does not answer (%v): run %s", err, r.Kubectl("describe apiservice v1beta1.metrics.k8s.io")))
 	case len(metrics.Items) == 0:
 		return noCPU("metrics-server has none of these pods: run " + r.Kubectl("--namespace kube-system logs deployment/metrics-server"))
+	}
+	return nil
+}
+
+// checkRequests checks that the custom metrics API has the requests of any of the pods, if
+// the user may ask.
+func (r rollout) checkRequests(context.Context) error {
+	if r.args.RequestsTarget == 0 {
+		return nil
+	}
+	pods := labels.SelectorFromSet(labels.Set{"app": r.name})
+	values, err := r.Custom.NamespacedMetrics(r.Namespace).GetForObjects(schema.GroupKind{Kind: "Pod"}, pods, r.args.RequestsMetric, labels.Everything())
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case err != nil:
+		return r.noRequests(err.Error())
+	case len(values.Items) == 0:
+		return r.noRequests("it has none of these pods")
 	}
 	return nil
 }
@@ -60,17 +80,17 @@ func (r rollout) checkAutoscaler(ctx context.Context) error {
 		return err
 	}
 	for _, metric := range hpa.Spec.Metrics {
-		if slices.ContainsFunc(hpa.Status.CurrentMetrics, func(s autoscalingv2.MetricStatus) bool { return s.Type == metric.Type }) {
+		if slices.ContainsFunc(hpa.Status.CurrentMetrics, func(status autoscalingv2.MetricStatus) bool {
+			return status.Type == metric.Type && (status.Pods == nil || status.Pods.Metric.Name == metric.Pods.Metric.Name)
+		}) {
 			continue
 		}
 		why := strings.TrimPrefix(r.lastEvent(ctx, name, fmt.Sprintf("reason=FailedGet%sMetric", metric.Type)), ": ")
-		why = cmp.Or(why, "it has not run yet") + ": run "
-		if metric.Pods == nil {
-			return noCPU(why + r.Kubectl("--namespace "+r.Namespace+" describe hpa "+name))
+		why = cmp.Or(why, "it has not run yet")
+		if metric.Pods != nil {
+			return r.noRequests(why)
 		}
-		path := fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta1/namespaces/%s/pods/*/%s?labelSelector=app%%3D%s", r.Namespace, metric.Pods.Metric.Name, r.name)
-		return fmt.Errorf("%s of the pods (requestsMetric), so that it removes none: %s, or scale on CPU alone: `pulumi config rm requestsTarget`",
-			metric.Pods.Metric.Name, why+r.Kubectl("get --raw '"+path+"'"))
+		return noCPU(why + ": run " + r.Kubectl("--namespace "+r.Namespace+" describe hpa "+name))
 	}
 	return nil
 }
@@ -78,4 +98,11 @@ func (r rollout) checkAutoscaler(ctx context.Context) error {
 // noCPU is the error of CPU that is unknown, with the reason.
 func noCPU(why string) error {
 	return fmt.Errorf("their CPU, so that their number does not change: %s, or use a fixed number of replicas: `pulumi config rm maxReplicas`", why)
+}
+
+// noRequests is that of requests that are unknown.
+func (r rollout) noRequests(why string) error {
+	show := fmt.Sprintf("get --raw '/apis/custom.metrics.k8s.io/v1beta1/namespaces/%s/pods/*/%s?labelSelector=app%%3D%s'", r.Namespace, r.args.RequestsMetric, r.name)
+	return fmt.Errorf("%s of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: %s: run %s, or scale on CPU alone: `pulumi config rm requestsTarget`",
+		r.args.RequestsMetric, why, r.Kubectl(show))
 }

@@ -14,6 +14,8 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	custommetrics "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
+	customfake "k8s.io/metrics/pkg/client/custom_metrics/fake"
 )
 
 const noMetricsAPI = "their CPU, so that their number does not change: the cluster has no metrics API: install metrics-server with `kubectl --context here apply --filename https://github.com/kubernetes-sigs/metrics-server/releases/latest/download/components.yaml`, or use a fixed number of replicas: `pulumi config rm maxReplicas`"
@@ -25,32 +27,39 @@ func TestWhatKeepsAnAutoscalerFromReadingAMetricIsReported(t *testing.T) {
 	}
 	const describe = ": run `kubectl --context here --namespace prod describe hpa orders-hpa`"
 	noRequests := func(why string) string {
-		return "hits of the pods (requestsMetric), so that it removes none: " + why + ": run `kubectl --context here get --raw '/apis/custom.metrics.k8s.io/v1beta1/namespaces/prod/pods/*/hits?labelSelector=app%3Dorders'`, or scale on CPU alone: `pulumi config rm requestsTarget`"
+		return "hits of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: " + why + ": run `kubectl --context here get --raw '/apis/custom.metrics.k8s.io/v1beta1/namespaces/prod/pods/*/hits?labelSelector=app%3Dorders'`, or scale on CPU alone: `pulumi config rm requestsTarget`"
 	}
 	cpu, requests := autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.PodsMetricSourceType
 	none := schema.GroupResource{}
 	for name, test := range map[string]struct {
 		service string // whose pods have metrics
 		metrics error
+		hits    error
 		read    []autoscalingv2.MetricSourceType
 		failed  string // the reason of an event
 		want    string
 	}{
-		"nothing":             {"orders", nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", ""},
-		"not for this user":   {"", apierrors.NewForbidden(none, "", errors.New("no")), []autoscalingv2.MetricSourceType{cpu, requests}, "", ""},
-		"no metrics API":      {"", apierrors.NewNotFound(none, ""), []autoscalingv2.MetricSourceType{cpu, requests}, "", noMetricsAPI},
-		"metrics-server down": {"", apierrors.NewServiceUnavailable("down"), []autoscalingv2.MetricSourceType{cpu, requests}, "", noCPU("metrics-server does not answer (down): run `kubectl --context here describe apiservice v1beta1.metrics.k8s.io`")},
-		"metrics of others":   {"users", nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", noCPU("metrics-server has none of these pods: run `kubectl --context here --namespace kube-system logs deployment/metrics-server`")},
-		"not run yet":         {"orders", nil, nil, "", noCPU("it has not run yet" + describe)},
-		"no CPU":              {"orders", nil, []autoscalingv2.MetricSourceType{"", requests}, "FailedGetContainerResourceMetric", noCPU("no such metric" + describe)},
-		"no requests":         {"orders", nil, []autoscalingv2.MetricSourceType{cpu, ""}, "FailedGetPodsMetric", noRequests("no such metric")},
+		"nothing":             {"orders", nil, nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", ""},
+		"not for this user":   {"", apierrors.NewForbidden(none, "", errors.New("no")), nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", ""},
+		"no metrics API":      {"", apierrors.NewNotFound(none, ""), nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", noMetricsAPI},
+		"metrics-server down": {"", apierrors.NewServiceUnavailable("down"), nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", noCPU("metrics-server does not answer (down): run `kubectl --context here describe apiservice v1beta1.metrics.k8s.io`")},
+		"metrics of others":   {"users", nil, nil, []autoscalingv2.MetricSourceType{cpu, requests}, "", noCPU("metrics-server has none of these pods: run `kubectl --context here --namespace kube-system logs deployment/metrics-server`")},
+		"not run yet":         {"orders", nil, nil, nil, "", noCPU("it has not run yet" + describe)},
+		"no CPU":              {"orders", nil, nil, []autoscalingv2.MetricSourceType{"", requests}, "FailedGetContainerResourceMetric", noCPU("no such metric" + describe)},
+		"no custom metrics":   {"orders", nil, errors.New("no custom metrics API (custom.metrics.k8s.io) registered"), nil, "", noRequests("no custom metrics API (custom.metrics.k8s.io) registered")},
+		"none of these pods":  {"orders", nil, noneOfThem, nil, "", noRequests("it has none of these pods")},
+		"no requests":         {"orders", nil, nil, []autoscalingv2.MetricSourceType{cpu, ""}, "FailedGetPodsMetric", noRequests("no such metric")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metadata("orders-hpa")}
 			hpa.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: cpu}, {Type: requests, Pods: &autoscalingv2.PodsMetricSource{Metric: autoscalingv2.MetricIdentifier{Name: "hits"}}}}
 			for _, kind := range test.read {
-				hpa.Status.CurrentMetrics = append(hpa.Status.CurrentMetrics, autoscalingv2.MetricStatus{Type: kind})
+				status := autoscalingv2.MetricStatus{Type: kind}
+				if kind == requests {
+					status.Pods = &autoscalingv2.PodsMetricStatus{Metric: autoscalingv2.MetricIdentifier{Name: "hits"}}
+				}
+				hpa.Status.CurrentMetrics = append(hpa.Status.CurrentMetrics, status)
 			}
 			r := withMetrics(newRollout(hpa), test.service, test.metrics)
 			// The fake knows no field selectors.
@@ -61,7 +70,8 @@ func TestWhatKeepsAnAutoscalerFromReadingAMetricIsReported(t *testing.T) {
 				}
 				return true, list, nil
 			})
-			checkError(t, cmp.Or(r.checkMetrics(t.Context()), r.checkAutoscaler(t.Context())), test.want, test.want == noMetricsAPI)
+			r.args.RequestsTarget, r.args.RequestsMetric, r.Custom = 50, "hits", withRequests(test.hits)
+			checkError(t, cmp.Or(r.checkCPU(t.Context()), r.checkRequests(t.Context()), r.checkAutoscaler(t.Context())), test.want, test.want == noMetricsAPI)
 		})
 	}
 }
@@ -70,6 +80,21 @@ func TestWithoutAMetricsAPIWaitingForItEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	r := withMetrics(newRollout(), "", apierrors.NewNotFound(schema.GroupResource{}, ""))
 	checkError(t, r.waitForMetrics(t.Context()), "orders: the pods are ready, but the autoscaler cannot read "+noMetricsAPI, true)
+}
+
+// noneOfThem stands for an answer without values.
+var noneOfThem = errors.New("none")
+
+// withRequests is a custom metrics API that has a pod, or an error.
+func withRequests(err error) *customfake.FakeCustomMetricsClient {
+	client := &customfake.FakeCustomMetricsClient{}
+	client.AddReactor("get", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if err == noneOfThem {
+			return true, &custommetrics.MetricValueList{}, nil
+		}
+		return true, &custommetrics.MetricValueList{Items: []custommetrics.MetricValue{{}}}, err
+	})
+	return client
 }
 
 // withMetrics adds a metrics API that has a pod of a service, or an error.

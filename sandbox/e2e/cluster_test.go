@@ -42,12 +42,24 @@ func kill(t *testing.T, daemon string) {
 // bringUp starts the daemons of the sandbox that do not run.
 func bringUp(t *testing.T) {
 	t.Helper()
-	// Not the test's context: it is also the clean-up of what a test killed.
-	up := exec.Command(sandbox(t).Path("sandbox"), "up")
-	up.Dir = sandbox(t).Checkout
-	if out, err := up.CombinedOutput(); err != nil {
-		t.Fatalf("make up: %v\n%s", err, out)
+	if err := startDaemons("up"); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// startDaemons starts the daemons of one of the sandbox's commands, unless they run. It has no
+// context, because it is also the clean-up of what a test killed.
+func startDaemons(command string) error {
+	s, err := cluster.Find()
+	if err != nil {
+		return err
+	}
+	run := exec.Command(s.Path("sandbox"), command)
+	run.Dir = s.Checkout
+	if out, err := run.CombinedOutput(); err != nil {
+		return fmt.Errorf("make %s: %w\n%s", command, err, out)
+	}
+	return nil
 }
 
 // removeNamespace removes everything that the story deployed. It does not wait: every

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -21,22 +20,8 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// startEdgeOnce is startEdge, once for all tests.
-var startEdgeOnce = sync.OnceValue(startEdge)
-
-// startEdge starts what passes requests from outside on, unless it runs.
-func startEdge() error {
-	s, err := cluster.Find()
-	if err != nil {
-		return err
-	}
-	edge := exec.Command(s.Path("sandbox"), "edge")
-	edge.Dir = s.Checkout
-	if out, err := edge.CombinedOutput(); err != nil {
-		return fmt.Errorf("make edge: %w\n%s", err, out)
-	}
-	return nil
-}
+// startEdge starts what passes requests from outside on, once for all tests.
+var startEdge = sync.OnceValue(func() error { return startDaemons("edge") })
 
 // sharedGateway is the Gateway that `make edge` makes.
 const sharedGateway = "kube-system/public"
@@ -45,7 +30,7 @@ const sharedGateway = "kube-system/public"
 // serve it.
 func (s story) withHost(t *testing.T) story {
 	t.Helper()
-	if err := startEdgeOnce(); err != nil {
+	if err := startEdge(); err != nil {
 		t.Fatal(err)
 	}
 	s.Host = s.Namespace + ".sandbox.test"
@@ -129,7 +114,7 @@ func TestAnEdgeThatRestarts(t *testing.T) {
 	for _, daemon := range []string{"haproxy-ingress", "traefik"} {
 		load := s.underLoad(t, func(t *testing.T) {
 			kill(t, daemon)
-			if err := startEdge(); err != nil {
+			if err := startDaemons("edge"); err != nil {
 				t.Fatal(err)
 			}
 		})
