@@ -47,7 +47,7 @@ func TestWhatKeepsAnAutoscalerFromReadingAMetricIsReported(t *testing.T) {
 		"not run yet":         {"orders", nil, nil, nil, "", noCPU("it has not run yet" + describe)},
 		"no CPU":              {"orders", nil, nil, []autoscalingv2.MetricSourceType{"", requests}, "FailedGetContainerResourceMetric", noCPU("no such metric" + describe)},
 		"no custom metrics":   {"orders", nil, errors.New("no custom metrics API (custom.metrics.k8s.io) registered"), nil, "", noRequests("no custom metrics API (custom.metrics.k8s.io) registered")},
-		"none of these pods":  {"orders", nil, noneOfThem, nil, "", noRequests("it has none of these pods")},
+		"none of these pods":  {"orders", nil, errNone, nil, "", noRequests("it has none of these pods")},
 		"no requests":         {"orders", nil, nil, []autoscalingv2.MetricSourceType{cpu, ""}, "FailedGetPodsMetric", noRequests("no such metric")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,14 +82,14 @@ func TestWithoutAMetricsAPIWaitingForItEndsAtOnce(t *testing.T) {
 	checkError(t, r.waitForMetrics(t.Context()), "orders: the pods are ready, but the autoscaler cannot read "+noMetricsAPI, true)
 }
 
-// noneOfThem stands for an answer without values.
-var noneOfThem = errors.New("none")
+// errNone stands for an answer without values.
+var errNone = errors.New("none")
 
 // withRequests is a custom metrics API that has a pod, or an error.
 func withRequests(err error) *customfake.FakeCustomMetricsClient {
 	client := &customfake.FakeCustomMetricsClient{}
 	client.AddReactor("get", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-		if err == noneOfThem {
+		if err == errNone {
 			return true, &custommetrics.MetricValueList{}, nil
 		}
 		return true, &custommetrics.MetricValueList{Items: []custommetrics.MetricValue{{}}}, err
