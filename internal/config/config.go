@@ -67,6 +67,7 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			CPUTarget:       r.integer("cpuTarget", 1, 100),
 			RequestsTarget:  r.integerOr("requestsTarget", 0, 1, math.MaxInt32),
 			RequestsMetric:  r.text("requestsMetric", metricName),
+			Monitoring:      r.text("monitoring", trueOrFalse) == "true",
 			ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
 			CPURequest:      r.quantity("cpuRequest", "1m"),
 			MemoryRequest:   r.quantity("memoryRequest", "1Mi"),

@@ -27,6 +27,7 @@ type Args struct {
 	RequestsTarget                         int           // average of RequestsMetric per pod, or 0 to scale on CPU alone
 	RequestsMetric                         string        // of the pods, in the custom metrics API: requests a second
 	ScaleDownWindow                        time.Duration // how long the autoscaler waits before it removes pods, up to 1 h
+	Monitoring                             bool          // whether to declare what prometheus-operator and Grafana read
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
 	RolloutTimeout                         time.Duration // for a new revision to get all its pods ready
 	ScaledToZero                           []string      // Deployments that were scaled to zero, which switches autoscalers off

@@ -1,9 +1,6 @@
 package microservice
 
 import (
-	"encoding/json"
-
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -12,20 +9,11 @@ import (
 // newHTTPRoute has a Gateway pass requests for the hosts on to the pods of the Service.
 // The Gateway, which listens outside, is not the service's.
 func (m *Microservice) newHTTPRoute(ctx *pulumi.Context, service pulumi.Resource) (*apiextensions.CustomResource, error) {
-	text, err := json.Marshal(m.httpRouteSpec())
+	spec, err := untyped(m.httpRouteSpec())
 	if err != nil {
 		return nil, err
 	}
-	spec := map[string]any{}
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return nil, err
-	}
-	return apiextensions.NewCustomResource(ctx, m.Name+"-route", &apiextensions.CustomResourceArgs{
-		ApiVersion:  pulumi.String(gatewayv1.SchemeGroupVersion.String()),
-		Kind:        pulumi.String("HTTPRoute"),
-		Metadata:    m.metadata(m.Name),
-		OtherFields: kubernetes.UntypedArgs{"spec": spec},
-	}, m.child(service))
+	return m.newCustomResource(ctx, "-route", gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute"), spec, service)
 }
 
 // httpRouteSpec has the defaults too. The API server would write them into lists, which

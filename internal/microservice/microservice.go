@@ -51,6 +51,11 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := m.newDisruptionBudget(ctx, deployment); err != nil {
 		return nil, err
 	}
+	if args.Monitoring {
+		if err := m.newMonitoring(ctx, deployment); err != nil {
+			return nil, err
+		}
+	}
 	service, err := m.newService(ctx, deployment)
 	if err != nil {
 		return nil, err

@@ -120,6 +120,27 @@ func TestRequestsAreAMetricBesideCPU(t *testing.T) {
 	})
 }
 
+func TestMonitoringIsForThisServiceAlone(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.Monitoring = true
+	d := declare(t, "team-a", a)
+	d.check(t, map[string]any{
+		"orders-monitor:kind":                                "PodMonitor",
+		"orders-monitor:spec.selector.matchLabels":           "map[app:orders]",
+		"orders-monitor:spec.podMetricsEndpoints[0].port":    "http",
+		"orders-alerts:kind":                                 "PrometheusRule",
+		"orders-alerts:spec.groups[0].name":                  "orders",
+		"orders-alerts:spec.groups[0].rules[5].alert":        "AutoscalerBlind",
+		"orders-dashboard:metadata.labels.grafana_dashboard": "1",
+	})
+	for _, text := range []string{fmt.Sprint(d.get("orders-alerts:spec")), fmt.Sprint(d.get("orders-dashboard:data"))} {
+		if strings.Contains(text, "SERVICE") || strings.Contains(text, "NAMESPACE") || !strings.Contains(text, `namespace="team-a",container="orders"`) && !strings.Contains(text, `namespace=\"team-a\",container=\"orders\"`) {
+			t.Errorf("a template is not filled in:\n%s", text)
+		}
+	}
+}
+
 func TestAServiceOfOthersKeepsItsPortWithoutAName(t *testing.T) {
 	t.Parallel()
 	a := args()

@@ -33,6 +33,9 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err := checkOutside(ctx.Context(), cl, &c.Service.Outside); err != nil {
 		return nil, err
 	}
+	if err := checkMonitoring(ctx.Context(), cl, c.Service.Monitoring); err != nil {
+		return nil, err
+	}
 	all := *c
 	all.CreateNamespace = true // to see whose it is
 	rendered, err := render.Config(ctx, all)

@@ -248,6 +248,19 @@ func TestAGatewayNeedsAListenerForTheHost(t *testing.T) {
 	}
 }
 
+func TestMonitoringNeedsPrometheusOperator(t *testing.T) {
+	t.Parallel()
+	const list = `{"kind": "List", "apiVersion": "monitoring.coreos.com/v1", "items": []}`
+	for want, answers := range map[string]map[string]string{
+		"": {"GET podmonitors": list, "GET prometheusrules": failure(403, "Forbidden", "no")},
+		`monitoring ("true") needs prometheus-operator, and the cluster does not have its prometheusrules: install it, or do without with |pulumi config rm monitoring|`: {
+			"GET podmonitors": list, "GET prometheusrules": failure(404, "NotFound", "no")},
+	} {
+		_, _, err := check(t, &apiServer{answers: answers}, false, map[string]string{"monitoring": "true"})
+		checkError(t, err, want)
+	}
+}
+
 // certificate is a Secret with a certificate for a host.
 func certificate(t *testing.T, host string) string {
 	t.Helper()

@@ -8,6 +8,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -281,7 +282,13 @@ func (s story) destroyLeavesNothing(t *testing.T) {
 		t.Errorf("pods are left: %v", err)
 	}
 	const kinds = "deployments,replicasets,services,endpointslices,horizontalpodautoscalers,poddisruptionbudgets,networkpolicies,secrets"
-	if out := s.kubectl(t, "get", kinds, "--output=name"); strings.TrimSpace(out) != "" {
-		t.Errorf("destroy left:\n%s", out)
+	// A Deployment goes when the garbage collector has seen its last pod go.
+	if err := cluster.Poll(t.Context(), "what destroy leaves", podDeadline, func(context.Context) error {
+		if out := s.kubectl(t, "get", kinds, "--output=name"); strings.TrimSpace(out) != "" {
+			return errors.New(out)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }

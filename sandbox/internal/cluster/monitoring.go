@@ -16,6 +16,8 @@ var monitoringManifests string
 const (
 	adapterPort      = "10444"
 	discoveryAddress = "127.0.0.1:9091"
+	// The version whose types the program has.
+	prometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 	// Prometheus is where its page and its API are.
 	Prometheus = "127.0.0.1:9090"
 )
@@ -47,7 +49,22 @@ func (s Sandbox) Monitoring(ctx context.Context) error {
 	return nil
 }
 
+// startMonitoring installs the kinds of prometheus-operator too, which itself does not run.
 func (s Sandbox) startMonitoring(ctx context.Context) (outcome string, err error) {
+	operator, err := s.moduleFolder(ctx, monitoringPart, prometheusOperator)
+	if err != nil {
+		return "", err
+	}
+	for _, kind := range []string{"podmonitors", "prometheusrules"} {
+		kinds := filepath.Join(operator, "example/prometheus-operator-crd/monitoring.coreos.com_"+kind+".yaml")
+		if _, err := output(s.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+kinds)); err != nil {
+			return "", err
+		}
+	}
+	// For the tests of alerts.
+	if err := place(filepath.Join(s.cache, "prometheus/usr/bin/promtool"), s.bin("promtool")); err != nil {
+		return "", err
+	}
 	if err := s.apply(ctx, monitoringManifests); err != nil {
 		return "", err
 	}

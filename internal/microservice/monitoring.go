@@ -1,0 +1,58 @@
+package microservice
+
+import (
+	"embed"
+	"strings"
+
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// templates are for any service. SERVICE and NAMESPACE in them stand for its names.
+//
+//go:embed alerts.yaml dashboard.json
+var templates embed.FS
+
+// newMonitoring declares what prometheus-operator and Grafana look for: which pods have
+// metrics, when to alert whom, and a dashboard.
+func (m *Microservice) newMonitoring(ctx *pulumi.Context, deployment pulumi.Resource) error {
+	port := httpPort
+	monitor, err := untyped(monitoringv1.PodMonitorSpec{
+		Selector:            metav1.LabelSelector{MatchLabels: map[string]string{"app": m.Name}},
+		PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{Port: &port, Path: "/metrics"}},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := m.newCustomResource(ctx, "-monitor", monitoringv1.SchemeGroupVersion.WithKind("PodMonitor"), monitor, deployment); err != nil {
+		return err
+	}
+	rules := m.fill("alerts.yaml").ApplyT(func(text string) (map[string]any, error) {
+		var typed monitoringv1.PrometheusRuleSpec
+		if err := yaml.UnmarshalStrict([]byte(text), &typed); err != nil {
+			return nil, err
+		}
+		return untyped(typed)
+	})
+	if _, err := m.newCustomResource(ctx, "-alerts", monitoringv1.SchemeGroupVersion.WithKind("PrometheusRule"), rules, deployment); err != nil {
+		return err
+	}
+	metadata := m.metadata(m.Name + "-dashboard")
+	metadata.Labels = pulumi.StringMap{"app": pulumi.String(m.Name), "grafana_dashboard": pulumi.String("1")}
+	_, err = corev1.NewConfigMap(ctx, m.Name+"-dashboard", &corev1.ConfigMapArgs{
+		Metadata: metadata,
+		Data:     pulumi.StringMap{m.Name + ".json": m.fill("dashboard.json")},
+	}, m.child(deployment))
+	return err
+}
+
+// fill returns a template with the service's names.
+func (m *Microservice) fill(file string) pulumi.StringOutput {
+	return m.Args.Namespace.ToStringOutput().ApplyT(func(namespace string) (string, error) {
+		text, err := templates.ReadFile(file)
+		return strings.NewReplacer("SERVICE", m.Name, "NAMESPACE", namespace).Replace(string(text)), err
+	}).(pulumi.StringOutput)
+}
