@@ -44,7 +44,7 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"port above all":            {keys{"port": "70000"}, `port (70000) is above 65535: set it with |pulumi config set port 65535|`},
 		"livenessPath as a URL":     {keys{"livenessPath": "http://x/livez"}, `livenessPath ("http://x/livez") is not an HTTP path, like /healthz` + orDefault("livenessPath")},
 		"readinessPath with spaces": {keys{"readinessPath": "/is it ready"}, `readinessPath ("/is it ready") is not an HTTP path, like /healthz` + orDefault("readinessPath")},
-		"host with a scheme":        {keys{"host": "https://users.example.com/v1"}, `host ("https://users.example.com/v1") has a scheme: set it with |pulumi config set host users.example.com|`},
+		"host with a scheme":        {keys{"host": "https://users.example.com:8443/v1"}, `host ("https://users.example.com:8443/v1") has a scheme: set it with |pulumi config set host users.example.com|`},
 		"host with a port":          {keys{"host": "users.example.com:8080"}, `host ("users.example.com:8080") has a port or a path: set it with |pulumi config set host users.example.com|`},
 		"host in upper case":        {keys{"host": "Users.example.com"}, `host ("Users.example.com") has upper-case letters: set it with |pulumi config set host users.example.com|`},
 		"host as an address":        {keys{"host": "10.0.0.1"}, `host ("10.0.0.1") is an address, and clients need a DNS name` + orDefault("host")},

@@ -51,6 +51,7 @@ func hostName(value string) (problem, meant string) {
 	name, lower := value, strings.ToLower(value)
 	if _, rest, found := strings.Cut(value, "://"); found {
 		name, _, _ = strings.Cut(rest, "/")
+		name, _, _ = strings.Cut(name, ":")
 		return "has a scheme", name
 	}
 	if end := strings.IndexAny(name, ":/"); end > 0 && net.ParseIP(name) == nil {

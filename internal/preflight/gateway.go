@@ -40,7 +40,7 @@ func checkGateway(ctx context.Context, cl *cluster.Cluster, o *microservice.Outs
 		chosen = append(chosen, listeners[i])
 	}
 	for _, l := range chosen {
-		if g.Namespace != cl.Namespace && l.AllowedRoutes != nil && l.AllowedRoutes.Namespaces != nil && *l.AllowedRoutes.Namespaces.From == gatewayv1.NamespacesFromSame {
+		if g.Namespace != cl.Namespace && servesItsOwnNamespace(l) {
 			return fmt.Errorf("gateway (%q) serves its own namespace alone (allowedRoutes of listener %s), and the service is in %s: ask who runs the Gateway to allow this one", g, l.Name, cl.Namespace)
 		}
 	}
@@ -85,6 +85,13 @@ func listenersOf(gateway *gatewayv1.Gateway, g *microservice.Gateway) (listeners
 // host with a wildcard.
 func serves(l gatewayv1.Listener, host string) bool {
 	return l.Hostname == nil || *l.Hostname == "" || covers(string(*l.Hostname), host) || covers(host, string(*l.Hostname))
+}
+
+// servesItsOwnNamespace reports whether a listener takes routes of its Gateway's namespace
+// alone, which is the default.
+func servesItsOwnNamespace(l gatewayv1.Listener) bool {
+	routes := l.AllowedRoutes
+	return routes == nil || routes.Namespaces == nil || routes.Namespaces.From == nil || *routes.Namespaces.From == gatewayv1.NamespacesFromSame
 }
 
 func covers(pattern, name string) bool {
