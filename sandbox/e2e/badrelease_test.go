@@ -83,7 +83,7 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 		s.edit(t, bad.file, bad.good, bad.bad)
 	}
 	if strings.HasPrefix(bad.file, "internal/") {
-		s.run(t, "go", "build", "-o", ".build/program", ".") // not included in the time of the up
+		s.compile(t)
 	}
 	if bad.service != "" {
 		s.sh(t, "cp -a app app.good && rm app/*.go")

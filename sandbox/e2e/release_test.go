@@ -130,6 +130,7 @@ func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
 	s.edit(t, "internal/microservice/drain.go", "preStop         = 5", "preStop = 0")
 	s.edit(t, "internal/microservice/drain.go", "drainDelay      = 5", "drainDelay = 0")
 	s.edit(t, "internal/microservice/drain.go", "shutdownTimeout = 15 * time.Second", "shutdownTimeout = time.Millisecond")
+	s.compile(t)
 	s.deploy(t)
 	s.startProbe(t)
 	load := s.underLoad(t, func(t *testing.T) {

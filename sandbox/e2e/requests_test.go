@@ -39,7 +39,7 @@ func TestTheReplicasFollowTheRequests(t *testing.T) {
 
 	// These metrics never come: there is no need to wait for the slowest server.
 	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 12 * time.Second")
-	s.run(t, "go", "build", "-o", ".build/program", ".")
+	s.compile(t)
 	const unreadable = "the autoscaler cannot read %s of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: %s"
 	t.Run("a metric that nobody has", func(t *testing.T) {
 		s.set(t, map[string]string{"requestsMetric": "hits_per_second"})

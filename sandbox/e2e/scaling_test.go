@@ -186,7 +186,7 @@ func TestAnAutoscalerWithoutMetricsFailsTheUp(t *testing.T) {
 		s.waitForPodMetrics(t, func(pods int) bool { return pods == 0 })
 		// These metrics never come: there is no need to wait for the slowest server.
 		s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 30 * time.Second")
-		s.run(t, "go", "build", "-o", ".build/program", ".") // not included in the time of the up
+		s.compile(t)
 		s.upWithoutMetricsFails(t, "the autoscaler cannot read their CPU, so that their number does not change: metrics-server ")
 	})
 	t.Run("with the metrics again", func(t *testing.T) {

@@ -247,6 +247,13 @@ func (s story) compiledByPulumi(t testing.TB) {
 	s.sh(t, "sed -i 's/binary: /buildTarget: /' Pulumi.yaml")
 }
 
+// compile compiles the edited program once, instead of Pulumi at each preview and up.
+func (s story) compile(t testing.TB) {
+	t.Helper()
+	s.run(t, "go", "build", "-o", ".build/program", ".")
+	s.sh(t, "sed -i 's/buildTarget: /binary: /' Pulumi.yaml")
+}
+
 // staysAsDeclared checks that a preview has no changes.
 func (s story) staysAsDeclared(t testing.TB) {
 	t.Helper()
