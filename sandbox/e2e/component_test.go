@@ -147,10 +147,10 @@ func TestOtherServicesLoseNoRequest(t *testing.T) {
 // names the probe, and the stack has its outputs all the same.
 func (s story) firstUpFails(t *testing.T) {
 	t.Helper()
-	s.set(t, map[string]string{"rolloutTimeout": "40"})
+	s.set(t, map[string]string{"rolloutTimeout": "80"})
 	out, err := s.tryUp(t)
 	for _, want := range []string{
-		"the rollout did not finish within 40s (rolloutTimeout)",
+		"the rollout did not finish within 1m20s (rolloutTimeout)",
 		"Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, readinessPath /readyz, port 8080)",
 	} {
 		if err == nil || !strings.Contains(out, want) {

@@ -18,7 +18,7 @@ var startMonitoring = sync.OnceValue(func() error { return startDaemons("monitor
 // that cost next to no CPU, and back.
 func TestTheReplicasFollowTheRequests(t *testing.T) {
 	t.Parallel()
-	take(t, metrics)
+	take(t, waiting, metrics)
 	if err := startMonitoring(); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestTheReplicasFollowTheRequests(t *testing.T) {
 	s.followsRequests(t, start, 2)
 
 	// These metrics never come: there is no need to wait for the slowest server.
-	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 12 * time.Second")
+	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 30 * time.Second")
 	s.compile(t)
 	const unreadable = "the autoscaler cannot read %s of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: %s"
 	t.Run("a metric that nobody has", func(t *testing.T) {

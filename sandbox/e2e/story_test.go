@@ -105,7 +105,7 @@ var (
 	edge    = &turn{2}
 	allEdge = []*turn{edge, edge}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{4}
+	waiting = &turn{3}
 	// kubelet is one that starts pods in time: a hundred at once make others wait.
 	kubelet = &turn{1}
 

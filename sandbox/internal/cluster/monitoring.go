@@ -101,10 +101,10 @@ func (s Sandbox) prometheus() daemon {
 		args: []string{"--config.file=" + config, "--storage.tsdb.path=" + s.Path("prometheus"), "--web.listen-address=" + Prometheus,
 			"--web.local-assets=" + filepath.Join(s.cache, "prometheus/usr/share/prometheus/web")},
 		files: map[string]string{config: fmt.Sprintf(`
-global: {scrape_interval: 5s}
+global: {scrape_interval: 10s}
 scrape_configs:
   - job_name: pods
-    http_sd_configs: [{url: "http://%s", refresh_interval: 2s}]
+    http_sd_configs: [{url: "http://%s", refresh_interval: 5s}]
 `, discoveryAddress)},
 		listens: []string{Prometheus},
 		serves:  answers("http://" + Prometheus + "/-/ready"),
