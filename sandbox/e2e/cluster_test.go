@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,9 +48,14 @@ func bringUp(t *testing.T) {
 	}
 }
 
+// starting is held while one of the sandbox's commands runs: it refuses a second one.
+var starting sync.Mutex
+
 // startDaemons starts the daemons of one of the sandbox's commands, unless they run. It has no
 // context, because it is also the clean-up of what a test killed.
 func startDaemons(command string) error {
+	starting.Lock()
+	defer starting.Unlock()
 	s, err := cluster.Find()
 	if err != nil {
 		return err
