@@ -140,9 +140,12 @@ func (r *reader) optional(key string, follows rule) string {
 
 // list reads one value, or a JSON list of them, each of which follows a rule.
 func (r *reader) list(key string, follows rule) (values []string) {
-	if json.Unmarshal([]byte(r.value(key)), &values) != nil {
-		value := r.optional(key, follows)
-		return slices.DeleteFunc([]string{value}, func(value string) bool { return value == "" })
+	given := r.value(key)
+	if given == "" {
+		return nil
+	}
+	if json.Unmarshal([]byte(given), &values) != nil {
+		return []string{r.text(key, follows)}
 	}
 	for i, value := range values {
 		path := fmt.Sprintf("%s[%d]", key, i)

@@ -17,8 +17,8 @@ import (
 // Check checks that the cluster answers, that the registry accepts the login, that no
 // object belongs to somebody else and, in a preview, that the API server accepts the
 // objects. It returns the cluster, and completes the configuration with what the stack
-// must know of it: whose the namespace is, what is scaled to zero, which ports have no name, and what serves
-// the hosts.
+// must know of it: whose the namespace is, what is scaled to zero, which ports have no
+// name, and what serves the hosts.
 func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	cl, err := cluster.Connect(*c)
 	if err != nil {

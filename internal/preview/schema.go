@@ -13,8 +13,8 @@ import (
 )
 
 // checkSchema checks that each object is of a kind that Kubernetes, the Gateway API or
-// prometheus-operator has, with the fields and types of that kind. It is the API server's own strict decoding; the validation of
-// values is in code that others cannot import.
+// prometheus-operator has, with the fields and types of that kind. It is the API server's
+// own strict decoding; the validation of values is in code that others cannot import.
 func checkSchema(objects []*unstructured.Unstructured) error {
 	kinds := runtime.NewScheme()
 	if err := errors.Join(scheme.AddToScheme(kinds), gatewayv1.Install(kinds), monitoringv1.AddToScheme(kinds)); err != nil {

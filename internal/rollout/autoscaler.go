@@ -26,8 +26,8 @@ const metricsTimeout = 75 * time.Second
 var podMetrics = schema.GroupVersionResource{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"}
 
 // waitForMetrics waits until the autoscaler reads all metrics that it steers by. Kubernetes
-// and Pulumi call it healthy as soon as it is stored, and while it reads one of them. What
-// its status says of a metric may be 15 s old, hence the other two.
+// and Pulumi call it healthy as soon as it is stored, and while it reads one of them. Its
+// status may be 15 s old, so the metrics' APIs are asked first.
 func (r rollout) waitForMetrics(ctx context.Context) error {
 	if err := cluster.Poll(ctx, metricsTimeout, r.checkCPU, r.checkRequests, r.checkAutoscaler); err != nil {
 		return fmt.Errorf("%s: the pods are ready, but the autoscaler cannot read %w", r.name, err)

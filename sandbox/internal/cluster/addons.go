@@ -73,6 +73,16 @@ func (s Sandbox) metricsServer() daemon {
 	}
 }
 
+// addKinds applies the CustomResourceDefinitions in a file or folder, and waits until the
+// API server serves their kinds.
+func (s Sandbox) addKinds(ctx context.Context, path string) error {
+	if _, err := output(s.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+path)); err != nil {
+		return err
+	}
+	_, err := output(s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "--filename="+path))
+	return err
+}
+
 // apply applies manifests with the sandbox's addresses and paths in the place of their names.
 func (s Sandbox) apply(ctx context.Context, manifests string) error {
 	authority, err := os.ReadFile(s.PKI("ca.crt"))

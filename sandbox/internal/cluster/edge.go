@@ -14,19 +14,7 @@ const EdgeAddress = "10.244.0.2"
 // 80 and 443 of an address of the bridge: haproxy-ingress, whose class is the default one
 // for an Ingress, and Traefik, which serves Ingresses of its class and a Gateway.
 func (s Sandbox) Edge(ctx context.Context) error {
-	release, err := s.claim(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if s.PID("kube-apiserver") == 0 {
-		return errNotUp
-	}
-	// A sandbox that an earlier version started lacks addresses and certificates.
-	if err := s.prepareMachine(ctx); err != nil {
-		return err
-	}
-	err = runParallel(ctx,
+	err := s.add(ctx,
 		[]step{{"HAProxy", s.installHAProxy}, s.build(haproxyPart), {"haproxy-ingress", s.startHAProxy}},
 		[]step{s.build(traefikPart), {"Traefik", s.startTraefik}},
 	)
@@ -40,6 +28,23 @@ For the host user-service.sandbox.test, with one of them:
     curl --cacert %[3]s --resolve user-service.sandbox.test:443:%[1]s https://user-service.sandbox.test/users
 `, BridgeAddress, EdgeAddress, s.PKI("ca.crt"))
 	return nil
+}
+
+// add adds parts to a sandbox that is up.
+func (s Sandbox) add(ctx context.Context, lists ...[]step) error {
+	release, err := s.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if s.PID("kube-apiserver") == 0 {
+		return errNotUp
+	}
+	// A sandbox that an earlier version started lacks addresses, links and certificates.
+	if err := s.prepareMachine(ctx); err != nil {
+		return err
+	}
+	return runParallel(ctx, lists...)
 }
 
 // edge are the daemons that Edge has started, and `up` starts again.

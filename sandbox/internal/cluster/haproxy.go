@@ -41,10 +41,6 @@ func (s Sandbox) startHAProxy(ctx context.Context) (outcome string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// A sandbox that an earlier version started has no certificate and no link for it.
-	if err := s.prepareMachine(ctx); err != nil {
-		return "", err
-	}
 	if err := s.apply(ctx, haproxyManifests); err != nil {
 		return "", err
 	}

@@ -25,23 +25,11 @@ const (
 // Monitoring starts Prometheus, which reads the metrics of all pods with a port named http,
 // and prometheus-adapter, by which the autoscaler reads them.
 func (s Sandbox) Monitoring(ctx context.Context) error {
-	release, err := s.claim(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if s.PID("kube-apiserver") == 0 {
-		return errNotUp
-	}
-	// A sandbox that an earlier version started lacks certificates.
-	if err := s.prepareMachine(ctx); err != nil {
-		return err
-	}
-	err = runSteps(ctx,
-		step{"Prometheus", func(ctx context.Context) (string, error) { return s.extract(ctx, "prometheus", "usr/bin/prometheus") }},
+	err := s.add(ctx, []step{
+		{"Prometheus", func(ctx context.Context) (string, error) { return s.extract(ctx, "prometheus", "usr/bin/prometheus") }},
 		s.build(monitoringPart),
-		step{"monitoring", s.startMonitoring},
-	)
+		{"monitoring", s.startMonitoring},
+	})
 	if err != nil {
 		return err
 	}
@@ -56,8 +44,7 @@ func (s Sandbox) startMonitoring(ctx context.Context) (outcome string, err error
 		return "", err
 	}
 	for _, kind := range []string{"podmonitors", "prometheusrules"} {
-		kinds := filepath.Join(operator, "example/prometheus-operator-crd/monitoring.coreos.com_"+kind+".yaml")
-		if _, err := output(s.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+kinds)); err != nil {
+		if err := s.addKinds(ctx, filepath.Join(operator, "example/prometheus-operator-crd/monitoring.coreos.com_"+kind+".yaml")); err != nil {
 			return "", err
 		}
 	}

@@ -22,11 +22,7 @@ func (s Sandbox) startTraefik(ctx context.Context) (outcome string, err error) {
 	if err != nil {
 		return "", err
 	}
-	kinds := filepath.Join(module, "config/crd/standard")
-	if _, err := output(s.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+kinds)); err != nil {
-		return "", err
-	}
-	if _, err := output(s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "--filename="+kinds)); err != nil {
+	if err := s.addKinds(ctx, filepath.Join(module, "config/crd/standard")); err != nil {
 		return "", err
 	}
 	manifests := traefikManifests
