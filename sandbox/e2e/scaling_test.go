@@ -164,8 +164,7 @@ func TestEveryChangeOfSettingsKeepsTheReplicas(t *testing.T) {
 // TestAnAutoscalerWithoutMetricsFailsTheUp removes the metrics, in both ways in which
 // they can be missing, and restores them.
 func TestAnAutoscalerWithoutMetricsFailsTheUp(t *testing.T) {
-	take(t, allMetrics...)
-	t.Parallel()
+	takeFirst(t, allMetrics...)
 	s := newStory(t, "no-metrics")
 	autoscaled := map[string]string{"replicas": "2", "maxReplicas": "4"}
 	s.set(t, map[string]string{"cpuRequest": cpuRequest})

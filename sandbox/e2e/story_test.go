@@ -93,36 +93,69 @@ func fixture(t testing.TB, name string) string {
 }
 
 // turn is something that only a number of tests may use at a time.
-type turn struct{ left int }
+type turn struct {
+	left     int
+	reserved int // for tests that go first
+}
 
 var (
 	// busy is most of the machine's CPU, and logins a good part of it.
-	busy, logins = &turn{1}, &turn{1}
+	busy, logins = &turn{left: 1}, &turn{left: 1}
 	// metrics is a share of the cluster's metrics API. A test that removes it takes all.
-	metrics    = &turn{3}
+	metrics    = &turn{left: 3}
 	allMetrics = []*turn{metrics, metrics, metrics}
 	// edge is a share of what passes requests on from outside. A test that restarts it takes all.
-	edge    = &turn{2}
+	edge    = &turn{left: 2}
 	allEdge = []*turn{edge, edge}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{3}
+	waiting = &turn{left: 3}
 	// kubelet is one that starts pods in time: a hundred at once make others wait.
-	kubelet = &turn{1}
+	kubelet = &turn{left: 1}
 
 	turns = sync.NewCond(new(sync.Mutex))
 )
 
-// take waits until all that the test needs is free, so that no test holds one turn while
-// it waits for another. Its turns end with the test. A test that takes its turns before
-// it calls t.Parallel is one of the first: it is long, or what many wait for.
+// take waits until all that the test needs is free, and not reserved, so that no test
+// holds one turn while it waits for another. Its turns end with the test.
 func take(t *testing.T, needs ...*turn) {
 	t.Helper()
-	start := time.Now()
+	reserved := func(need *turn) bool { return need.reserved > 0 }
+	hold(t, needs, func() bool { return !slices.ContainsFunc(needs, reserved) && change(needs, -1) })
+}
+
+// takeFirst is t.Parallel and take for a test that is long, or that many wait for: others
+// leave it its turns. It takes none before t.Parallel: it would hold them there until the
+// last test has started.
+func takeFirst(t *testing.T, needs ...*turn) {
+	t.Helper()
+	reserve := func(by int) {
+		for _, need := range needs {
+			need.reserved += by
+		}
+	}
 	turns.L.Lock()
-	for !change(needs, -1) {
+	reserve(1)
+	turns.L.Unlock()
+	t.Parallel()
+	hold(t, needs, func() bool {
+		taken := change(needs, -1)
+		if taken {
+			reserve(-1)
+		}
+		return taken
+	})
+}
+
+// hold waits until taken, and gives the turns back after the test.
+func hold(t *testing.T, needs []*turn, taken func() bool) {
+	t.Helper()
+	turns.L.Lock()
+	defer turns.L.Unlock()
+	start := time.Now()
+	for !taken() {
 		turns.Wait()
 	}
-	turns.L.Unlock()
+	turns.Broadcast()
 	t.Cleanup(func() {
 		turns.L.Lock()
 		defer turns.L.Unlock()
@@ -155,8 +188,7 @@ func newParallelStory(t *testing.T, namespace string) story {
 // newLongStory is newParallelStory for a test that is one of the first.
 func newLongStory(t *testing.T, namespace string) story {
 	t.Helper()
-	take(t, waiting)
-	t.Parallel()
+	takeFirst(t, waiting)
 	return newSmallStory(t, namespace)
 }
 
