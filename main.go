@@ -21,6 +21,7 @@ func deploy(ctx *pulumi.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
+	c.Service.Prove = rollout.Prover(ctx, cluster)
 	services, err := stack.Declare(ctx, c)
 	if err != nil {
 		return err

@@ -68,6 +68,8 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 			RequestsTarget:  r.integerOr("requestsTarget", 0, 1, math.MaxInt32),
 			RequestsMetric:  r.text("requestsMetric", metricName),
 			Monitoring:      r.text("monitoring", trueOrFalse) == "true",
+			Canary:          r.text("canary", trueOrFalse) == "true",
+			SmokePath:       r.optional("smokePath", urlPath),
 			ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
 			CPURequest:      r.quantity("cpuRequest", "1m"),
 			MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
@@ -102,8 +104,11 @@ func (r *reader) validate(c Config) {
 		case len(s.Outside.Hosts) == 0:
 			r.errorf("%s is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm %[1]s`", key)
 		case s.Outside.Gateway != nil && key != "gateway":
-			r.errorf("%s is for an Ingress, and gateway is set, which has certificates of its own: remove one of them with `pulumi config rm %[1]s` or `pulumi config rm gateway`", key)
+			r.errorf("%s is for an Ingress, and gateway is set, which serves the host instead: remove one of them with `pulumi config rm %[1]s` or `pulumi config rm gateway`", key)
 		}
+	}
+	if s.SmokePath != "" && !s.Canary {
+		r.errorf("smokePath is set, and without a canary nothing asks for it: set it with `pulumi config set canary true`, or remove this one with `pulumi config rm smokePath`")
 	}
 	if s.RegistryLogin.Username == "" && s.RegistryLogin.Password != "" {
 		r.errorf("registryPassword is set and registryUsername is missing: set it with `pulumi config set registryUsername <name>`")

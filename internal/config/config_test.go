@@ -53,11 +53,12 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 			host[1] ("a.example.com") is in the list before: remove it with |pulumi config rm --path 'host[1]'|
 			host[2] ("b_c.example.com") is not a DNS name, like users.example.com: set it with |pulumi config set --path 'host[2]' <value>|
 			host[3] ("http://d.example.com") has a scheme: set it with |pulumi config set --path 'host[3]' d.example.com|`},
-		"gateway without a namespace": {keys{"host": "a.example.com", "gateway": "public"}, `gateway ("public") is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>` + orDefault("gateway")},
-		"gateway without host":        {keys{"gateway": "edge/public"}, "gateway is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm gateway`"},
-		"gateway and tlsSecret":       {keys{"host": "a.example.com", "gateway": "edge/public", "tlsSecret": "a-tls"}, "tlsSecret is for an Ingress, and gateway is set, which has certificates of its own: remove one of them with `pulumi config rm tlsSecret` or `pulumi config rm gateway`"},
-		"gateway and ingressClass":    {keys{"host": "a.example.com", "gateway": "edge/public", "ingressClass": "haproxy"}, "ingressClass is for an Ingress, and gateway is set, which has certificates of its own: remove one of them with `pulumi config rm ingressClass` or `pulumi config rm gateway`"},
-		"ingressClass in words":       {keys{"host": "a.example.com", "ingressClass": "the default"}, `ingressClass ("the default") is not the name of an object (lower-case letters, digits, inner hyphens and dots)` + orDefault("ingressClass")},
+		"gateway without a namespace":   {keys{"host": "a.example.com", "gateway": "public"}, `gateway ("public") is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>` + orDefault("gateway")},
+		"gateway without host":          {keys{"gateway": "edge/public"}, "gateway is set and host is missing: set it with `pulumi config set host <DNS name>`, or remove this one with `pulumi config rm gateway`"},
+		"gateway and tlsSecret":         {keys{"host": "a.example.com", "gateway": "edge/public", "tlsSecret": "a-tls"}, "tlsSecret is for an Ingress, and gateway is set, which serves the host instead: remove one of them with `pulumi config rm tlsSecret` or `pulumi config rm gateway`"},
+		"gateway and ingressClass":      {keys{"host": "a.example.com", "gateway": "edge/public", "ingressClass": "haproxy"}, "ingressClass is for an Ingress, and gateway is set, which serves the host instead: remove one of them with `pulumi config rm ingressClass` or `pulumi config rm gateway`"},
+		"ingressClass in words":         {keys{"host": "a.example.com", "ingressClass": "the default"}, `ingressClass ("the default") is not the name of an object (lower-case letters, digits, inner hyphens and dots)` + orDefault("ingressClass")},
+		"a smoke path without a canary": {keys{"smokePath": "/users"}, "smokePath is set, and without a canary nothing asks for it: set it with `pulumi config set canary true`, or remove this one with `pulumi config rm smokePath`"},
 		"a certificate without a host": {keys{"tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"}, `
 			tlsSecret is set and host is missing: set it with |pulumi config set host <DNS name>|, or remove this one with |pulumi config rm tlsSecret|
 			clusterIssuer is set and host is missing: set it with |pulumi config set host <DNS name>|, or remove this one with |pulumi config rm clusterIssuer|`},

@@ -28,10 +28,15 @@ type Args struct {
 	RequestsMetric                         string        // of the pods, in the custom metrics API: requests a second
 	ScaleDownWindow                        time.Duration // how long the autoscaler waits before it removes pods, up to 1 h
 	Monitoring                             bool          // whether to declare what prometheus-operator and Grafana read
+	Canary                                 bool          // whether a single pod proves each new revision first
+	SmokePath                              string        // HTTP path on Port that the canary has to answer with 2xx, or ""
 	CPURequest, MemoryRequest, MemoryLimit resource.Quantity
 	RolloutTimeout                         time.Duration // for a new revision to get all its pods ready
 	ScaledToZero                           []string      // Deployments that were scaled to zero, which switches autoscalers off
 	UnnamedPorts                           []string      // Services that others have made with a port without a name
+	// Prove runs the canary of a change of the Deployment, and fails if that fails. Without
+	// a cluster it is nil.
+	Prove func(m *Microservice, change *pulumi.ResourceHookArgs) error
 }
 
 // Autoscaled reports whether the number of pods may vary.

@@ -391,6 +391,21 @@ func TestTheNetworkPolicyAllowsAllClientsDNSAndThePeers(t *testing.T) {
 	})
 }
 
+func TestACanaryHasTheRestrictionsOfThePodsAndProvesForThem(t *testing.T) {
+	t.Parallel()
+	a := full()
+	without := declare(t, "team-a", a)
+	a.Canary = true
+	with := declare(t, "team-a", a)
+	if pods, want := with.get("orders-policy:spec.podSelector"), "map[matchExpressions:[map[key:app operator:In values:[orders orders-canary]]]]"; pods != want {
+		t.Errorf("the network policy selects %s, want %s", pods, want)
+	}
+	const minReady = "orders-deployment:spec.minReadySeconds"
+	if alone, proven := without.get(minReady), with.get(minReady); alone != "10" || proven != "2" {
+		t.Errorf("a pod must be ready for %s s, or for %s s after a canary", alone, proven)
+	}
+}
+
 func TestTwoServicesShareNothingButTheNamespace(t *testing.T) {
 	t.Parallel()
 	one, two := declare(t, "team-a", full()), declare(t, "team-a", full(), "users")

@@ -22,10 +22,17 @@ func (r rollout) explain(ctx context.Context, last error) error {
 	if cluster.IsPermanent(last) {
 		return fmt.Errorf("%s: %w", r.name, last)
 	}
-	lines := []string{fmt.Sprintf("%s: the rollout did not finish within %v (rolloutTimeout): %v", r.name, r.args.RolloutTimeout, last)}
 	problems, err := r.problems(ctx)
-	if err != nil {
-		lines = append(lines, fmt.Sprintf("what its pods report is unknown: %v", err))
+	return r.report(fmt.Sprintf("the rollout did not finish within %v (rolloutTimeout): %v", r.args.RolloutTimeout, last), problems, err,
+		"; for more: "+r.Kubectl("--namespace "+r.Namespace+" get pods"))
+}
+
+// report is an error that says what has failed, and which problems the pods have, if that
+// is known.
+func (r rollout) report(what string, problems []problem, unknown error, more string) error {
+	lines := []string{r.name + ": " + what}
+	if unknown != nil {
+		lines = append(lines, fmt.Sprintf("what its pods report is unknown: %v", unknown))
 	}
 	count, log := map[string]int{}, map[string]string{}
 	for _, p := range problems {
@@ -35,7 +42,7 @@ func (r rollout) explain(ctx context.Context, last error) error {
 	for _, what := range slices.Sorted(maps.Keys(count)) {
 		lines = append(lines, fmt.Sprintf("%d of its pods: %s%s", count[what], what, indent(log[what])))
 	}
-	lines = append(lines, "Fix this and run `pulumi up` again; for more: "+r.Kubectl("--namespace "+r.Namespace+" get pods"))
+	lines = append(lines, "Fix this and run `pulumi up` again"+more)
 	return errors.New(r.redact(strings.Join(lines, "\n")))
 }
 

@@ -3,6 +3,9 @@
 package stack
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"user-service/internal/config"
@@ -28,8 +31,9 @@ func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice
 	}
 	ctx.Export("image", service.Image)
 	ctx.Export("url", service.URL)
-	if outside := c.Service.Outside; len(outside.Hosts) > 0 {
-		ctx.Export("publicURL", pulumi.String(outside.URL(outside.Hosts[0])))
+	outside := c.Service.Outside
+	if i := slices.IndexFunc(outside.Hosts, func(host string) bool { return !strings.HasPrefix(host, "*") }); i >= 0 {
+		ctx.Export("publicURL", pulumi.String(outside.URL(outside.Hosts[i])))
 	}
 	ctx.Export("namespace", namespace)
 	ctx.Export("replicas", pulumi.Int(c.Service.Replicas))

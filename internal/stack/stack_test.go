@@ -22,6 +22,15 @@ func TestTheStacksOutputs(t *testing.T) {
 	}
 }
 
+func TestTheStacksURLHasNoWildcard(t *testing.T) {
+	t.Parallel()
+	for hosts, want := range map[string]any{`["*.example.com"]`: nil, `["*.example.com", "orders.example.com"]`: "https://orders.example.com"} {
+		if got := declare(t, map[string]string{"host": hosts}).Outputs["publicURL"]; got != want {
+			t.Errorf("of %s it is %v, want %v", hosts, got, want)
+		}
+	}
+}
+
 func TestANamespaceIsDeclaredIfItMayBeMissing(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +15,6 @@ type badRelease struct {
 	good, bad string            // its text before and after
 	settings  map[string]string // bad ones
 	restored  map[string]string
-	service   string   // the source of another service, instead of the app's
 	want      []string // in the error
 	serves    bool     // for some seconds, so that requests to it fail when it exits
 }
@@ -53,9 +50,10 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 		{
 			name:     "is for another architecture",
 			settings: map[string]string{"platform": "linux/arm64"}, restored: map[string]string{"platform": "linux/amd64"},
-			// As little as possible to compile for another architecture.
-			service: "package main\n\nfunc main() {}\n",
-			want:    []string{"Unschedulable, for platform linux/arm64: ", "node affinity/selector"},
+			// It never runs, and need not be compiled.
+			file: "app/Dockerfile",
+			good: `go build -trimpath -buildvcs=false -ldflags="-s -w -buildid=" -o /out/user-service .`, bad: "mkdir /out && cp main.go /out/user-service",
+			want: []string{"Unschedulable, for platform linux/arm64: ", "node affinity/selector"},
 		},
 		{
 			name:     "fits on no node",
@@ -72,66 +70,83 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 	}
 }
 
+// releaseFails makes a bad release twice: with a canary, and then without.
 func (s story) releaseFails(t *testing.T, bad badRelease) {
-	// The minimum is 20 s; other tests keep the kubelet busy.
-	const timeout = 40 * time.Second
+	s.set(t, map[string]string{"canary": "true"})
 	s.deploy(t)
 	s.settled(t, 3)
+	// The minimum is 20 s; other tests keep the kubelet busy.
 	s.set(t, map[string]string{"rolloutTimeout": "40"})
-	old := names(s.pods(t))
 	if bad.file != "" {
 		s.edit(t, bad.file, bad.good, bad.bad)
 	}
 	if strings.HasPrefix(bad.file, "internal/") {
 		s.compile(t)
 	}
-	if bad.service != "" {
-		s.sh(t, "cp -a app app.good && rm app/*.go")
-		if err := os.WriteFile(filepath.Join(s.Dir, "app", "main.go"), []byte(bad.service), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 	s.set(t, bad.settings)
-	stop := s.loadFromTheNode(t)
-	start := time.Now()
-	out, err := s.tryUp(t)
-	took := time.Since(start)
-	load := stop()
 
-	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
-	if err == nil {
-		t.Fatalf("up succeeds:\n%s", out)
+	template := s.template(t)
+	if load := s.upFails(t, append(bad.want, "before hook", "canary")); load.Failed > 0 {
+		t.Errorf("%d requests failed with a canary, over %s: %q", load.Failed, load.FailingFor, load.Errors)
 	}
-	for _, want := range bad.want {
-		if !strings.Contains(diagnostics, want) {
-			t.Errorf("the error does not have %q", want)
-		}
+	if now := s.template(t); now != template {
+		t.Errorf("the canary's failure changed the pod template from\n%s\nto\n%s", template, now)
 	}
-	// Pulumi's start and the build take longer while other tests run.
-	if took > timeout+time.Minute {
-		t.Errorf("up failed only after %.1f s, with a rolloutTimeout of %s", took.Seconds(), timeout)
+	s.hasNoCanary(t)
+
+	s.set(t, map[string]string{"canary": "false"})
+	if load := s.upFails(t, bad.want); load.Failed > 0 && !bad.serves {
+		t.Errorf("%d requests failed, over %s: %q", load.Failed, load.FailingFor, load.Errors)
 	}
-	t.Logf("failed after %.1f s with:%s", took.Seconds(), diagnostics)
-	ready := names(readyPods(s.pods(t)))
-	if slices.ContainsFunc(old, func(name string) bool { return !slices.Contains(ready, name) }) {
-		t.Errorf("the pods of the previous revision were %v, the ready ones are %v", old, ready)
-	}
-	if load.Requests == 0 || load.Failed > 0 && !bad.serves {
-		t.Errorf("of %d requests %d failed, over %s: %q", load.Requests, load.Failed, load.FailingFor, load.Errors)
-	}
-	t.Logf("%d of %d requests failed meanwhile, the longest took %s", load.Failed, load.Requests, load.Latencies.Max.Round(time.Millisecond))
-	declared := s.kubectl(t, "get", "deployment", "user-service-deployment", "--output=jsonpath={.spec.template.spec.containers[0].image}")
-	if image := s.image(t); image != declared && !strings.HasPrefix(bad.file, "internal/") {
+	if declared, image := s.template(t), s.image(t); !strings.Contains(declared, image) && !strings.HasPrefix(bad.file, "internal/") {
 		t.Errorf("the output image is %s, declared is %s", image, declared)
 	}
 
 	if bad.file != "" {
 		s.edit(t, bad.file, bad.bad, bad.good)
 	}
-	if bad.service != "" {
-		s.sh(t, "rm -r app && mv app.good app")
-	}
 	s.set(t, bad.restored)
 	s.set(t, map[string]string{"rolloutTimeout": "120"})
 	t.Logf("the next good release: %.1f s", s.up(t).Seconds())
+}
+
+// upFails checks that an up fails with these words, while all pods of before stay ready,
+// and returns what the requests met meanwhile.
+func (s story) upFails(t *testing.T, wants []string) traffic {
+	t.Helper()
+	old := names(s.pods(t))
+	stop := s.loadFromTheNode(t)
+	start := time.Now()
+	out, err := s.tryUp(t)
+	took := time.Since(start)
+	load := stop()
+	if err == nil {
+		t.Fatalf("up succeeds:\n%s", out)
+	}
+	_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
+	for _, want := range wants {
+		if !strings.Contains(diagnostics, want) {
+			t.Errorf("the error does not have %q", want)
+		}
+	}
+	// Pulumi's start and the build take longer while other tests run.
+	if took > 100*time.Second {
+		t.Errorf("up failed only after %.1f s, with a rolloutTimeout of 40 s", took.Seconds())
+	}
+	ready := names(readyPods(s.pods(t)))
+	if slices.ContainsFunc(old, func(name string) bool { return !slices.Contains(ready, name) }) {
+		t.Errorf("the pods of the previous revision were %v, the ready ones are %v", old, ready)
+	}
+	if load.Requests == 0 {
+		t.Error("no requests were sent meanwhile")
+	}
+	t.Logf("failed after %.1f s, %d of %d requests failed meanwhile, the longest took %s:%s",
+		took.Seconds(), load.Failed, load.Requests, load.Latencies.Max.Round(time.Millisecond), diagnostics)
+	return load
+}
+
+// template is the pod template of the service's Deployment.
+func (s story) template(t *testing.T) string {
+	t.Helper()
+	return s.kubectl(t, "get", "deployment", "user-service-deployment", "--output=jsonpath={.spec.template}")
 }

@@ -64,18 +64,8 @@ func (s story) identities(t *testing.T) string {
 // and releases the second.
 func TestTwoServicesInOneProgram(t *testing.T) {
 	users := newParallelStory(t, "two")
-	users.sh(t, "cp -a app orders")
-	users.edit(t, "internal/stack/stack.go", "\treturn []*microservice.Microservice{service}, nil\n", `	orders := c.Service
-	orders.Build.Context, orders.Build.Repository = "orders", c.Service.Build.Repository+"-orders"
-	orders.Replicas, orders.MaxReplicas = 2, 2
-	second, err := microservice.New(ctx, "orders", orders)
-	if err != nil {
-		return nil, err
-	}
-	return []*microservice.Microservice{service, second}, nil
-`)
-	orders := users
-	orders.Service = "orders"
+	orders := users.withOrders(t, "orders.Replicas, orders.MaxReplicas = 2, 2")
+	users.set(t, map[string]string{"canary": "true"})
 	users.up(t)
 	users.settled(t, 3)
 	orders.settled(t, 2)
@@ -106,6 +96,25 @@ func TestTwoServicesInOneProgram(t *testing.T) {
 		t.Logf("%s: %d requests meanwhile, %d failed", service, load.Requests, load.Failed)
 	}
 	users.staysAsDeclared(t)
+}
+
+// withOrders adds a service to the program, with the same settings but for these, and
+// returns the story of that one.
+func (s story) withOrders(t *testing.T, settings string) story {
+	t.Helper()
+	s.sh(t, "cp -a app orders")
+	s.edit(t, "internal/stack/stack.go", "\treturn []*microservice.Microservice{service}, nil\n", `	orders := c.Service
+	orders.Build.Context, orders.Build.Repository = "orders", c.Service.Build.Repository+"-orders"
+	`+settings+`
+	second, err := microservice.New(ctx, "orders", orders)
+	if err != nil {
+		return nil, err
+	}
+	return []*microservice.Microservice{service, second}, nil
+`)
+	s.compile(t)
+	s.Service = "orders"
+	return s
 }
 
 // TestOtherServicesLoseNoRequest replaces app/ by other services, and releases each

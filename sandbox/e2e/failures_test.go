@@ -90,14 +90,7 @@ func TestFailuresOfARelease(t *testing.T) {
 		{
 			name: "pulumi is killed during the rollout",
 			up: func(t *testing.T) (string, error) {
-				_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
-					// Plugins of this version do not exit when pulumi is killed.
-					orphans := children(t, up.Pid)
-					_ = up.Kill()
-					for _, pid := range orphans {
-						_ = syscall.Kill(pid, syscall.SIGTERM)
-					}
-				})
+				_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) { killUp(t, up) })
 				if err == nil {
 					t.Error("the killed up succeeds")
 				}
@@ -172,7 +165,8 @@ func (s story) releaseWith(t *testing.T, f failure) {
 // TestASlowRegistryMakesASlowRelease pushes over a connection of 256 KiB a second.
 func TestASlowRegistryMakesASlowRelease(t *testing.T) {
 	s := newParallelStory(t, "slow")
-	s.set(t, map[string]string{"image": slowRegistry(t, 256<<10) + "/slow/user-service"})
+	registry, _ := forward(t, cluster.Registry, copySlowly)
+	s.set(t, map[string]string{"image": registry + "/slow/user-service"})
 	t.Logf("from nothing: %.1f s", s.up(t).Seconds())
 	s.settled(t, 3)
 }
@@ -184,6 +178,7 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	up := s.command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--non-interactive", "--color=never")
 	var out bytes.Buffer
 	up.Stdout, up.Stderr = &out, &out
+	up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does, for Ctrl-C
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +193,16 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	do(up.Process)
 	err := up.Wait()
 	return out.String(), err
+}
+
+// killUp kills pulumi, and ends its plugins: those of this version do not exit then.
+func killUp(t *testing.T, up *os.Process) {
+	t.Helper()
+	orphans := children(t, up.Pid)
+	_ = up.Kill()
+	for _, pid := range orphans {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
 }
 
 // children are the processes that a process has started.
@@ -378,38 +383,39 @@ func freeAddress(t *testing.T, host string) string {
 	return listener.Addr().String()
 }
 
-// slowRegistry is a proxy of the sandbox's registry that passes on rate bytes a second
-// each way; it returns the proxy's host.
-func slowRegistry(t *testing.T, rate int) string {
+// forward passes connections on to an address, in both directions, until it is cut or
+// the test ends. It returns the address of its own.
+func forward(t *testing.T, to string, pass func(to, from net.Conn)) (address string, cut func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(func() { cancel(); listener.Close() })
+	cut = func() { cancel(); listener.Close() }
+	t.Cleanup(cut)
 	go func() {
 		for {
 			near, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", cluster.Registry)
+			far, err := net.Dial("tcp", to)
 			if err != nil {
 				near.Close()
 				continue
 			}
 			context.AfterFunc(ctx, func() { near.Close(); far.Close() })
-			go copySlowly(far, near, rate)
-			go copySlowly(near, far, rate)
+			go pass(far, near)
+			go pass(near, far)
 		}
 	}()
-	return listener.Addr().String()
+	return listener.Addr().String(), cut
 }
 
-// copySlowly passes on what arrives, at most the bytes of a twentieth of a second at a
-// time.
-func copySlowly(to, from net.Conn, rate int) {
+// copySlowly passes on what arrives, at most 256 KiB a second, in chunks of a twentieth.
+func copySlowly(to, from net.Conn) {
+	const rate = 256 << 10
 	defer to.Close()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()

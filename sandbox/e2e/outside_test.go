@@ -42,8 +42,7 @@ func (s story) withHost(t *testing.T) story {
 // same Ingress of another controller, and through a Gateway, and changes its host, always
 // with an answer under the old settings or the new ones. Then it takes it back inside.
 func TestTheOutsideReachesTheService(t *testing.T) {
-	s := newParallelStory(t, "outside")
-	take(t, edge)
+	s := newParallelStory(t, "outside", edge)
 	s = s.withHost(t)
 	s.set(t, map[string]string{"ingressClass": "haprxy"})
 	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy, traefik: choose one with `pulumi config set ingressClass haproxy`")
@@ -105,8 +104,7 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 // TestAnEdgeThatRestarts restarts what passes requests on, under load. haproxy-ingress does
 // so without a loss: its HAProxy goes on. Traefik, of which there is one here, does not.
 func TestAnEdgeThatRestarts(t *testing.T) {
-	s := newParallelStory(t, "restart")
-	take(t, allEdge...)
+	s := newParallelStory(t, "restart", allEdge...)
 	s = s.withHost(t)
 	s.deploy(t)
 	s.addRoute(t)

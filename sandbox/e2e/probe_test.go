@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func (s story) ask(t testing.TB, url string, count int) (result answers) {
 type attack struct {
 	Path        string
 	Login       bool          // POST a right password, instead of GET
-	Rate        int           // requests a second, however slowly they are answered
+	Rate        float64       // requests a second, however slowly they are answered
 	Connections int           // that the requests take turns on; 0 for a new one each
 	Slow        time.Duration // how long a login takes to be sent
 	Through     string        // the address of what passes it on from outside, or "" for inside the cluster
@@ -133,7 +134,7 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.execProbe(t.Context(), &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%d", a.Rate),
+		ended <- s.execProbe(t.Context(), &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%g", a.Rate),
 			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
 			"http://"+host+a.Path)
 	}()
@@ -149,18 +150,21 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 
 // login logs in to the service at a constant rate, each time on a new connection, so
 // that new pods get logins at once.
-func (s story) login(t testing.TB, rate int, most time.Duration) (stop func() traffic) {
+func (s story) login(t testing.TB, rate float64, most time.Duration) (stop func() traffic) {
 	t.Helper()
 	return s.start(t, most, attack{Path: "/login", Login: true, Rate: rate})
 }
 
 // execProbe runs a command in the probe's pod and decodes the JSON it prints.
 func (s story) execProbe(ctx context.Context, result any, args ...string) error {
-	out, err := s.try(ctx, "kubectl", append([]string{"--namespace=" + s.Namespace, "exec", "probe", "--", "/probe"}, args...)...)
+	probe := s.command(ctx, "kubectl", append([]string{"--namespace=" + s.Namespace, "exec", "probe", "--", "/probe"}, args...)...)
+	var warnings strings.Builder // of kubectl
+	probe.Stderr = &warnings
+	out, err := probe.Output()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w\n%s%s", strings.Join(probe.Args, " "), err, out, warnings.String())
 	}
-	if err := json.Unmarshal([]byte(out), result); err != nil {
+	if err := json.Unmarshal(out, result); err != nil {
 		return fmt.Errorf("read the probe's answer %q: %w", out, err)
 	}
 	return nil

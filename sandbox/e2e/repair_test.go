@@ -32,7 +32,7 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 		}, false, true},
 		{"the Deployment edited", func(t *testing.T) {
 			s.kubectl(t, "set", "resources", "deployment/user-service-deployment", "--limits=memory=200Mi")
-			s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
+			s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=2m")
 		}, false, false},
 		{"the autoscaler edited", patch("hpa", "user-service-hpa", `{"spec": {"maxReplicas": 7}}`), false, false},
 		{"the Service edited", patch("service", "user-service", `{"spec": {"selector": {"app": "other"}}}`), false, false},
@@ -139,7 +139,7 @@ func TestObjectsMadeByHandAreAdopted(t *testing.T) {
 	s.deploy(t)
 	image := s.image(t)
 	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
-	s.kubectl(t, "wait", "--for=delete", "deployment/user-service-deployment", "--timeout=60s")
+	s.kubectl(t, "wait", "--for=delete", "deployment/user-service-deployment", "--timeout=2m")
 	s.write(t, "manual.yaml", `
 apiVersion: apps/v1
 kind: Deployment
@@ -257,7 +257,7 @@ func (s story) declared(t *testing.T) string {
 // switches its autoscaler off.
 func TestAServiceScaledToZeroStartsAgain(t *testing.T) {
 	t.Parallel()
-	take(t, metrics)
+	take(t, metrics, kubelet)
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
 	s.deploy(t)
@@ -278,7 +278,7 @@ func TestAServiceScaledToZeroStartsAgain(t *testing.T) {
 func (s story) scalesWithAnInjectedContainer(t *testing.T) {
 	s.kubectl(t, "patch", "deployment", "user-service-deployment", "--field-manager=injector", `--patch={"spec": {"template": {"spec": {"containers": [
 		{"name": "aaa-proxy", "image": "`+cluster.Registry+`/pause", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}}}`)
-	s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=60s")
+	s.kubectl(t, "rollout", "status", "deployment/user-service-deployment", "--timeout=2m")
 	s.setEnv(t, map[string]string{"RELEASE": "2"})
 	s.up(t)
 	if pod := s.pods(t)[0]; len(pod.Spec.Containers) != 2 {

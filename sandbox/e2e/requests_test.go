@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,19 +15,20 @@ import (
 // startMonitoring starts Prometheus and the adapter for custom metrics, once for all tests.
 var startMonitoring = sync.OnceValue(func() error { return startDaemons("monitoring") })
 
-// TestTheReplicasFollowTheRequests scales a service from two pods to eight with requests
-// that cost next to no CPU, and back.
+// TestTheReplicasFollowTheRequests scales one service of two in a program from two pods to
+// eight with requests that cost next to no CPU, and back. The other one stays.
 func TestTheReplicasFollowTheRequests(t *testing.T) {
-	t.Parallel()
-	take(t, waiting, metrics)
+	takeFirst(t, metrics, prometheus)
 	if err := startMonitoring(); err != nil {
 		t.Fatal(err)
 	}
 	s := newStory(t, "requests")
+	orders := s.withOrders(t, "")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15", "requestsTarget": "5"})
 	t.Logf("the first up, with the first metrics of pods without requests: %.1f s", s.up(t).Seconds())
 	s.staysAsDeclared(t)
 	s.startProbe(t)
+	before := names(orders.pods(t))
 
 	start := time.Now()
 	stop := s.start(t, 5*time.Minute, attack{Path: "/users", Rate: 40})
@@ -36,9 +38,25 @@ func TestTheReplicasFollowTheRequests(t *testing.T) {
 		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
 	}
 	s.followsRequests(t, start, 2)
+	if after := names(orders.pods(t)); !slices.Equal(before, after) {
+		t.Errorf("the pods of the service without requests went from %v to %v", before, after)
+	}
+}
 
+// TestAnAutoscalerWithoutRequestsFailsTheUp removes the requests that an autoscaler reads,
+// in all ways in which they can be missing, and restores them.
+func TestAnAutoscalerWithoutRequestsFailsTheUp(t *testing.T) {
+	takeFirst(t, append(allPrometheus, metrics, kubelet)...)
+	if err := startMonitoring(); err != nil {
+		t.Fatal(err)
+	}
+	s := newStory(t, "no-requests")
+	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
+	s.deploy(t)
+	s.startProbe(t)
+	s.set(t, map[string]string{"requestsTarget": "5"})
 	// These metrics never come: there is no need to wait for the slowest server.
-	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 30 * time.Second")
+	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 45 * time.Second")
 	s.compile(t)
 	const unreadable = "the autoscaler cannot read %s of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: %s"
 	t.Run("a metric that nobody has", func(t *testing.T) {
@@ -63,6 +81,9 @@ func TestTheReplicasFollowTheRequests(t *testing.T) {
 		})
 		t.Logf("with %s again: up in %.1f s", daemon, s.up(t).Seconds())
 	}
+	start := time.Now()
+	defer s.start(t, 5*time.Minute, attack{Path: "/users", Rate: 40})()
+	s.followsRequests(t, start, 4)
 }
 
 // followsRequests waits for a number of ready pods, and prints the curve. CPU alone must

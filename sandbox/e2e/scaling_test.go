@@ -17,11 +17,11 @@ import (
 )
 
 // One login costs some 50 ms of a core. The autoscaler aims at 70 % of each pod's CPU
-// request, so two a second need about six pods, and five more than ten.
+// request, so one a second needs about five pods, and three more than ten.
 const (
-	cpuRequest   = "25m"
-	loginsForSix = 2
-	loginsForTen = 5
+	cpuRequest   = "13m"
+	loginsForSix = 1
+	loginsForTen = 3
 )
 
 // picture is set by `make demo-autoscale`.
@@ -98,9 +98,13 @@ func (s story) cpu(t *testing.T) int {
 // settings, and in the end as many as the settings or the autoscaler require.
 func TestEveryChangeOfSettingsKeepsTheReplicas(t *testing.T) {
 	t.Parallel()
-	take(t, logins, metrics)
+	take(t, logins, metrics, prometheus)
+	if err := startMonitoring(); err != nil {
+		t.Fatal(err)
+	}
 	s := newStory(t, "changes")
-	s.set(t, map[string]string{"cpuRequest": cpuRequest})
+	// The autoscaler reads requests too, of which there are always too few to matter.
+	s.set(t, map[string]string{"cpuRequest": cpuRequest, "requestsTarget": "1000"})
 	s.deploy(t)
 	s.startProbe(t)
 	stop := s.login(t, loginsForSix, 10*time.Minute)
@@ -247,7 +251,7 @@ func (s story) waitForPodMetrics(t *testing.T, good func(pods int) bool) {
 // more CPU time because there are more pods.
 func TestAHundredPods(t *testing.T) {
 	t.Parallel()
-	take(t, busy, kubelet, metrics)
+	take(t, append(allKubelet, busy, metrics)...)
 	s := newStory(t, "hundred")
 	s.set(t, map[string]string{"replicas": "10", "cpuRequest": "5m", "memoryRequest": "16Mi", "rolloutTimeout": "300"})
 	s.deploy(t)

@@ -107,10 +107,14 @@ var (
 	// edge is a share of what passes requests on from outside. A test that restarts it takes all.
 	edge    = &turn{left: 2}
 	allEdge = []*turn{edge, edge}
+	// prometheus is a share of it. A test that stops it takes all.
+	prometheus    = &turn{left: 3}
+	allPrometheus = []*turn{prometheus, prometheus, prometheus}
 	// waiting is for tests that mostly wait.
 	waiting = &turn{left: 3}
-	// kubelet is one that starts pods in time: a hundred at once make others wait.
-	kubelet = &turn{left: 1}
+	// kubelet is a share of one that starts pods in time: a hundred at once make others wait.
+	kubelet    = &turn{left: 2}
+	allKubelet = []*turn{kubelet, kubelet}
 
 	turns = sync.NewCond(new(sync.Mutex))
 )
@@ -178,17 +182,17 @@ func change(needs []*turn, by int) bool {
 
 // newParallelStory makes one for a test that mostly waits: its pods request little CPU,
 // so that those of other tests fit on the node.
-func newParallelStory(t *testing.T, namespace string) story {
+func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 	t.Helper()
 	t.Parallel()
-	take(t, waiting)
+	take(t, append(needs, waiting)...)
 	return newSmallStory(t, namespace)
 }
 
 // newLongStory is newParallelStory for a test that is one of the first.
-func newLongStory(t *testing.T, namespace string) story {
+func newLongStory(t *testing.T, namespace string, needs ...*turn) story {
 	t.Helper()
-	takeFirst(t, waiting)
+	takeFirst(t, append(needs, waiting)...)
 	return newSmallStory(t, namespace)
 }
 

@@ -21,7 +21,7 @@ import (
 type attack struct {
 	url         string
 	login       bool          // POST a right password instead of GET
-	rate        int           // requests a second, however slowly they are answered
+	rate        float64       // requests a second, however slowly they are answered
 	connections int           // that the requests take turns on; 0 for a new one each
 	slow        time.Duration // how long a request takes to be sent
 	duration    time.Duration
@@ -52,7 +52,7 @@ func (a attack) run() outcome {
 		<-interrupt
 		attacker.Stop()
 	}()
-	pacer := vegeta.Rate{Freq: a.rate, Per: time.Second}
+	pacer := vegeta.Rate{Freq: 1, Per: time.Duration(float64(time.Second) / a.rate)}
 	o := outcome{Metrics: &vegeta.Metrics{}}
 	var first time.Time
 	for result := range attacker.Attack(vegeta.NewStaticTargeter(target), pacer, a.duration, "load") {

@@ -33,7 +33,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
 	count := flags.Int("count", 1, "requests")
 	var a attack
-	flags.IntVar(&a.rate, "rate", 1, "requests a second")
+	flags.Float64Var(&a.rate, "rate", 1, "requests a second")
 	flags.DurationVar(&a.duration, "for", time.Second, "how long")
 	flags.BoolVar(&a.login, "login", false, "log in, the service's most costly request, instead of GET")
 	flags.IntVar(&a.connections, "connections", 0, "connections to keep and share; 0 for one each request")

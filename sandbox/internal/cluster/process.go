@@ -95,7 +95,8 @@ func (s Sandbox) start(d daemon) (<-chan error, error) {
 	}
 	defer log.Close()
 	cmd := exec.Command(d.program, d.args...)
-	cmd.Dir, cmd.Env = s.state, append(os.Environ(), d.environ...)
+	// A third of the garbage collection, for some 300 MiB more of memory in all.
+	cmd.Dir, cmd.Env = s.state, append(os.Environ(), append(d.environ, "GOGC=300", "GOMEMLIMIT=1GiB")...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
