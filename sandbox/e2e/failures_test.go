@@ -270,7 +270,8 @@ func (s story) objects(t *testing.T) string {
 func (s story) waitForRoute(t testing.TB) (url string) {
 	t.Helper()
 	url = "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
-	if err := cluster.Poll(t.Context(), url, 30*time.Second, func(context.Context) error {
+	// When kube-proxy cannot write its rules, it tries again after 30 s.
+	if err := cluster.Poll(t.Context(), url, podDeadline, func(context.Context) error {
 		answer, err := client.Get(url)
 		if err != nil {
 			return err

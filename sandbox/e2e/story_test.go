@@ -465,8 +465,8 @@ func (s story) allAnswer(t testing.TB, pods, requests int) {
 			t.Logf("%d requests, %.1f s after the pods were ready, answers per pod: %v", requests, time.Since(start).Seconds(), answer.Pods)
 			return
 		}
-		if time.Since(start) > 30*time.Second {
-			t.Fatalf("%d requests, 30 s after the pods were ready, were answered by %v; want %d pods", requests, answer.Pods, pods)
+		if time.Since(start) > time.Minute { // kube-proxy may need two attempts, 30 s apart
+			t.Fatalf("%d requests, a minute after the pods were ready, were answered by %v; want %d pods", requests, answer.Pods, pods)
 		}
 	}
 }
