@@ -158,6 +158,8 @@ func (r rollout) deleteCanary(ctx context.Context) (gone bool, err error) {
 	switch {
 	case apierrors.IsNotFound(err):
 		return true, nil
+	case apierrors.IsForbidden(err):
+		return false, cluster.Permanent(fmt.Errorf("run a canary: %w", err))
 	case err != nil:
 		return false, fmt.Errorf("delete the canary: %w", err)
 	case job.Annotations[microservice.OwnerAnnotation] != r.args.Owner:
@@ -238,8 +240,10 @@ func (r rollout) explainCanary(ctx context.Context, last error) error {
 	}
 	var problems []problem
 	pod, err := r.canaryPod(ctx)
-	if p := r.podProblem(ctx, pod); err == nil && p.what != "" {
-		problems = append(problems, p)
+	if err == nil {
+		if p := r.podProblem(ctx, pod); p.what != "" {
+			problems = append(problems, p)
+		}
 	}
 	return r.report(fmt.Sprintf("the canary has not proven the new revision within %v (rolloutTimeout), and the pods of the previous one go on serving: %v", r.args.RolloutTimeout, last), problems, err, "")
 }

@@ -149,7 +149,7 @@ func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			t.Parallel()
 			r := newRollout()
-			r.Cluster = clusterOf(t, "prod", func(w http.ResponseWriter, request *http.Request) {
+			r.Cluster = clusterOf(t, func(w http.ResponseWriter, request *http.Request) {
 				switch {
 				case strings.HasSuffix(request.URL.Path, "/log"):
 					_, _ = w.Write([]byte("the log"))
@@ -173,7 +173,7 @@ func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 }
 
 // clusterOf is one whose API server answers so.
-func clusterOf(t *testing.T, namespace string, answer http.HandlerFunc) *cluster.Cluster {
+func clusterOf(t *testing.T, answer http.HandlerFunc) *cluster.Cluster {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
@@ -181,5 +181,5 @@ func clusterOf(t *testing.T, namespace string, answer http.HandlerFunc) *cluster
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cluster.Cluster{Interface: client, Context: "here", Namespace: namespace}
+	return &cluster.Cluster{Interface: client, Context: "here", Namespace: "prod"}
 }

@@ -86,7 +86,11 @@ func TestTwoServicesInOneProgram(t *testing.T) {
 	})
 	untouched(users, func() {
 		users.rewrite(t, "orders/users.json", func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
-		users.up(t)
+		out, err := users.tryUp(t)
+		_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
+		if err != nil || !strings.Contains(diagnostics, "microservice:index:Microservice (orders)") || strings.Contains(diagnostics, "microservice:index:Microservice (user-service)") {
+			t.Errorf("the canary of orders alone should have run (%v):\n%s", err, diagnostics)
+		}
 		orders.settled(t, 2)
 	})
 	for service, load := range map[string]traffic{"user-service": stopUsers(), "orders": stopOrders()} {

@@ -17,7 +17,7 @@ import (
 )
 
 // One login costs some 50 ms of a core. The autoscaler aims at 70 % of each pod's CPU
-// request, so one a second needs about five pods, and three more than ten.
+// request, so one a second needs about six pods, and three more than ten.
 const (
 	cpuRequest   = "13m"
 	loginsForSix = 1

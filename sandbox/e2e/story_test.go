@@ -190,9 +190,9 @@ func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 }
 
 // newLongStory is newParallelStory for a test that is one of the first.
-func newLongStory(t *testing.T, namespace string, needs ...*turn) story {
+func newLongStory(t *testing.T, namespace string) story {
 	t.Helper()
-	takeFirst(t, append(needs, waiting)...)
+	takeFirst(t, waiting)
 	return newSmallStory(t, namespace)
 }
 

@@ -95,7 +95,7 @@ func (s Sandbox) start(d daemon) (<-chan error, error) {
 	}
 	defer log.Close()
 	cmd := exec.Command(d.program, d.args...)
-	// A third of the garbage collection, for some 300 MiB more of memory in all.
+	// The garbage collector runs a third as often, until a daemon uses a GiB.
 	cmd.Dir, cmd.Env = s.state, append(os.Environ(), append(d.environ, "GOGC=300", "GOMEMLIMIT=1GiB")...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
