@@ -65,10 +65,10 @@ e2e: program
 bench:
 	@go -C sandbox run ./bench
 
-# Scales two pods to ten and back under load, live and as a picture.
+# Scales two pods up and back under load, on CPU and on requests, live and as pictures.
 demo-autoscale: program
 	@$(sandbox) status >/dev/null && cd sandbox && \
-		go test -count=1 -v -run='^TestTheReplicasFollowTheLoad$$' ./e2e -picture=$(CURDIR)/docs/autoscale.svg
+		go test -count=1 -parallel=1 -timeout=30m -v -run='^TestTheReplicasFollowThe' ./e2e -pictures=$(CURDIR)/docs
 
 edge monitoring down status env: program
 	@$(sandbox) $@

@@ -20,6 +20,17 @@ func (c *Cluster) HTTPRoute(ctx context.Context, name string) (*gatewayv1.HTTPRo
 	return route, c.get(ctx, "httproutes", c.Namespace, name, route)
 }
 
+// HTTPRoutes are those of all namespaces.
+func (c *Cluster) HTTPRoutes(ctx context.Context) ([]gatewayv1.HTTPRoute, error) {
+	untyped, err := c.Dynamic.Resource(gatewayv1.SchemeGroupVersion.WithResource("httproutes")).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var routes gatewayv1.HTTPRouteList
+	err = runtime.DefaultUnstructuredConverter.FromUnstructured(untyped.UnstructuredContent(), &routes)
+	return routes.Items, err
+}
+
 func (c *Cluster) get(ctx context.Context, resource, namespace, name string, object any) error {
 	untyped, err := c.Dynamic.Resource(gatewayv1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {

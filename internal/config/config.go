@@ -21,7 +21,7 @@ type Config struct {
 	Namespace string
 	// Whether to create the namespace if it is missing. One that exists is used as it is.
 	CreateNamespace bool
-	Adopt           bool              // whether to take over objects that belong to others
+	Adopt           bool              // whether to take over objects that the stack does not manage
 	Context         string            // of the kubeconfig
 	Cluster         string            // of the kubeconfig, instead of the context's; may be empty
 	Kubeconfig      string            // a path or the content; empty for KUBECONFIG or ~/.kube/config

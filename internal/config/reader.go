@@ -226,14 +226,14 @@ func (r *reader) checkKeys(keys []string) {
 	for _, full := range keys {
 		project, key, _ := strings.Cut(full, ":")
 		known := slices.Contains(r.keys, key)
-		switch ours := project == r.ctx.Project(); {
-		case ours && !known:
+		switch own := project == r.ctx.Project(); {
+		case own && !known:
 			advice := "remove it"
 			if meant := suggest.Nearest(key, r.keys); meant != "" {
 				advice = fmt.Sprintf("did you mean %q? Remove this one", meant)
 			}
 			r.errorf("unknown key %q in Pulumi.%s.yaml: %s with `pulumi config rm %s`", key, r.ctx.Stack(), advice, key)
-		case !ours && known && !provider[project]:
+		case !own && known && !provider[project]:
 			r.errorf("%s in Pulumi.%s.yaml is not read by project %s: set %s instead, and remove this one with `pulumi config rm %s`", full, r.ctx.Stack(), r.ctx.Project(), key, full)
 		}
 	}

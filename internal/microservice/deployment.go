@@ -17,7 +17,7 @@ import (
 //   - The Deployment comes after the autoscaler: its bounds change first, and the count
 //     follows.
 //   - With autoscaling, the minimum is written once, at creation, and again after
-//     somebody has scaled to zero. It cannot be left out: Kubernetes would take 1.
+//     a scaling to zero. It cannot be left out: Kubernetes would take 1.
 //
 // The pods of a revision that a canary has proven need not prove the same again.
 func (m *Microservice) newDeployment(ctx *pulumi.Context, pods corev1.PodSpecArgs, autoscaler pulumi.Resource) (*appsv1.Deployment, error) {

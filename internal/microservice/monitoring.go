@@ -17,7 +17,7 @@ import (
 var templates embed.FS
 
 // newMonitoring declares what prometheus-operator and Grafana look for: which pods have
-// metrics, when to alert whom, and a dashboard.
+// metrics, alerts and a dashboard.
 func (m *Microservice) newMonitoring(ctx *pulumi.Context, deployment pulumi.Resource) error {
 	port := httpPort
 	monitor, err := untyped(monitoringv1.PodMonitorSpec{

@@ -13,7 +13,7 @@ import (
 	"user-service/internal/stack"
 )
 
-// checkNamespace has the stack declare its namespace only if nobody else has created it:
+// checkNamespace has the stack declare its namespace only if it is missing or its own:
 // pods of others may not meet the Pod Security Standard that it would enforce.
 func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, objects []object) error {
 	i := slices.IndexFunc(objects, func(o object) bool { return o.kind() == "Namespace" })

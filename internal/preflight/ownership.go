@@ -18,7 +18,7 @@ import (
 )
 
 // checkOwnership checks that no object that is about to be declared exists already and
-// belongs to somebody else: Pulumi would overwrite it, and delete it with the stack. A
+// is managed by others: Pulumi would overwrite it, and delete it with the stack. A
 // namespace may be shared.
 func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, objects []object) error {
 	var errs []error
@@ -29,7 +29,7 @@ func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, o
 		switch owner := owner(o.live); {
 		case owner == "" || owner == "stack "+stack.Owner(ctx):
 		case !c.Adopt:
-			errs = append(errs, fmt.Errorf("%v in namespace %s belongs to %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", o, cl.Namespace, owner))
+			errs = append(errs, fmt.Errorf("%v in namespace %s is managed by %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", o, cl.Namespace, owner))
 		case o.kind() == "Deployment":
 			if err := checkAdoption(o); err != nil {
 				errs = append(errs, fmt.Errorf("%v in namespace %s cannot be taken over: %w: delete it without its pods, which keep serving until this stack's are ready, with %s",
@@ -48,10 +48,10 @@ func checkAdoption(o object) error {
 	if !maps.Equal(now, then) {
 		return fmt.Errorf("it selects pods by %v instead of %v, which no update can change", now, then)
 	}
-	ours := containerNames(o.declared)
+	declared := containerNames(o.declared)
 	for _, name := range containerNames(o.live) {
-		if !slices.Contains(ours, name) {
-			return fmt.Errorf("its container %q would stay beside %q in every pod", name, ours[0])
+		if !slices.Contains(declared, name) {
+			return fmt.Errorf("its container %q would stay beside %q in every pod", name, declared[0])
 		}
 	}
 	return nil
@@ -80,10 +80,10 @@ func owner(live *unstructured.Unstructured) string {
 	}
 	for _, fields := range live.GetManagedFields() {
 		if fields.Manager != "kube-controller-manager" {
-			return "somebody else, who uses " + fields.Manager
+			return fields.Manager
 		}
 	}
-	return "somebody else"
+	return "an unknown client"
 }
 
 // isPulumis reports whether Pulumi has applied an object.

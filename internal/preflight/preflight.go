@@ -12,10 +12,11 @@ import (
 	"user-service/internal/cluster"
 	"user-service/internal/config"
 	"user-service/internal/render"
+	"user-service/internal/stack"
 )
 
 // Check checks that the cluster answers, that the registry accepts the login, that no
-// object belongs to somebody else and, in a preview, that the API server accepts the
+// object is managed by others and, in a preview, that the API server accepts the
 // objects. It returns the cluster, and completes the configuration with what the stack
 // must know of it: whose the namespace is, what is scaled to zero, which ports have no
 // name, and what serves the hosts.
@@ -31,6 +32,9 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 		return nil, err
 	}
 	if err := checkOutside(ctx.Context(), cl, &c.Service.Outside); err != nil {
+		return nil, err
+	}
+	if err := checkHosts(ctx.Context(), cl, *c, stack.Owner(ctx)); err != nil {
 		return nil, err
 	}
 	if err := checkMonitoring(ctx.Context(), cl, c.Service.Monitoring); err != nil {

@@ -163,9 +163,9 @@ func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 	hint := ": choose another namespace or name with |pulumi config set namespace <namespace>| or |pulumi config set name <name>|, or take it over with |pulumi config set adopt true|"
 	for _, preview := range []bool{true, false} {
 		_, _, err := check(t, s, preview, nil)
-		checkError(t, err, "Deployment orders-deployment in namespace default belongs to stack shop/prod"+hint+
-			"\nService orders in namespace default belongs to somebody else, who uses kubectl-client-side-apply"+hint+
-			"\nNetworkPolicy orders-policy in namespace default belongs to Helm release users"+hint)
+		checkError(t, err, "Deployment orders-deployment in namespace default is managed by stack shop/prod"+hint+
+			"\nService orders in namespace default is managed by kubectl-client-side-apply"+hint+
+			"\nNetworkPolicy orders-policy in namespace default is managed by Helm release users"+hint)
 	}
 	_, _, err := check(t, s, false, map[string]string{"adopt": "true"})
 	checkError(t, err, "")
@@ -244,6 +244,55 @@ func TestAGatewayNeedsAListenerForTheHost(t *testing.T) {
 			if outside := c.Service.Outside; test.url != "" && outside.URL(outside.Hosts[0]) != test.url {
 				t.Errorf("the URL is %s, want %s", outside.URL(outside.Hosts[0]), test.url)
 			}
+		})
+	}
+}
+
+func TestAHostThatOthersServeIsAnError(t *testing.T) {
+	t.Parallel()
+	ingress := func(metadata, spec string) string {
+		return `{"kind": "IngressList", "apiVersion": "networking.k8s.io/v1", "items": [{"metadata": {"namespace": "team-b", "name": "users"` + metadata + `}, "spec": ` + spec + `}]}`
+	}
+	route := func(parent, rules string) string {
+		return `{"kind": "HTTPRouteList", "apiVersion": "gateway.networking.k8s.io/v1", "items": [{"kind": "HTTPRoute", "apiVersion": "gateway.networking.k8s.io/v1", "metadata": {"namespace": "edge", "name": "users"},
+			"spec": {"hostnames": ["x.example.com", "shop.example.com"], "parentRefs": [{` + parent + `"name": "public"}], "rules": [` + rules + `]}}]}`
+	}
+	const (
+		classes = `{"kind": "IngressClassList", "apiVersion": "networking.k8s.io/v1", "items": [{"metadata": {"name": "haproxy"}}, {"metadata": {"name": "traefik"}}]}`
+		gateway = `{"kind": "Gateway", "apiVersion": "gateway.networking.k8s.io/v1", "spec": {"listeners": [{"name": "http", "protocol": "HTTP", "port": 80, "allowedRoutes": {"namespaces": {"from": "All"}}}]}}`
+		mine    = `, "annotations": {"microservice/stack": "shop/dev"}`
+		root    = `{"ingressClassName": "haproxy", "rules": [{"host": "shop.example.com", "http": {"paths": [{"path": "/", "pathType": "Prefix"}]}}]}`
+		want    = `host ("shop.example.com") is served by %s already: choose another with |pulumi config set host <DNS name>|, or serve it too, until that one is deleted, with |pulumi config set adopt true|`
+	)
+	viaHAProxy, viaGateway := map[string]string{"ingressClass": "haproxy"}, map[string]string{"gateway": "edge/public/http"}
+	for name, test := range map[string]struct {
+		others  string
+		changes map[string]string
+		want    string
+	}{
+		"an Ingress":                {ingress("", root), viaHAProxy, "Ingress users in namespace team-b"},
+		"that is adopted":           {ingress("", root), map[string]string{"ingressClass": "haproxy", "adopt": "true"}, ""},
+		"of the stack":              {ingress(mine, root), viaHAProxy, ""},
+		"of another class":          {ingress("", root), map[string]string{"ingressClass": "traefik"}, ""},
+		"for another host":          {ingress("", strings.Replace(root, "shop.", "x.", 1)), viaHAProxy, ""},
+		"for other paths":           {ingress("", strings.Replace(root, `"/"`, `"/api"`, 1)), viaHAProxy, ""},
+		"for the one path /":        {ingress("", strings.Replace(root, "Prefix", "Exact", 1)), viaHAProxy, ""},
+		"that the user may not see": {failure(403, "Forbidden", "no"), viaHAProxy, ""},
+		"an HTTPRoute":              {route("", `{}`), viaGateway, "HTTPRoute users in namespace edge"},
+		"of the listener":           {route(`"sectionName": "http", `, `{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]}`), viaGateway, "HTTPRoute users in namespace edge"},
+		"of another listener":       {route(`"sectionName": "https", `, `{}`), viaGateway, ""},
+		"of another Gateway":        {route(`"namespace": "team-b", `, `{}`), viaGateway, ""},
+		"for other methods":         {route("", `{"matches": [{"method": "POST"}]}`), viaGateway, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			changes := map[string]string{"host": "shop.example.com"}
+			maps.Copy(changes, test.changes)
+			_, _, err := check(t, &apiServer{answers: map[string]string{"GET ingressclasses": classes, "GET public": gateway, "GET ingresses": test.others, "GET httproutes": test.others}}, false, changes)
+			if test.want != "" {
+				test.want = fmt.Sprintf(want, test.want)
+			}
+			checkError(t, err, test.want)
 		})
 	}
 }

@@ -117,7 +117,7 @@ func (r rollout) canary(d *appsv1.Deployment, pods corev1.PodTemplateSpec) *batc
 	labels := map[string]string{"app": name}
 	pods.Labels = labels
 	pods.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
-	// It serves nobody, so that it need not drain.
+	// It gets no requests, so that it need not drain.
 	pods.Spec.TerminationGracePeriodSeconds = ptr.To(int64(1))
 	for i := range pods.Spec.Containers {
 		pods.Spec.Containers[i].Lifecycle = nil
@@ -170,7 +170,7 @@ func (r rollout) deleteCanary(ctx context.Context) (gone bool, err error) {
 	return false, jobs.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationForeground)})
 }
 
-// canaryPod is the canary's pod, the latest if somebody has deleted one.
+// canaryPod is the canary's pod, the latest if one was deleted.
 func (r rollout) canaryPod(ctx context.Context) (corev1.Pod, error) {
 	pods, err := r.CoreV1().Pods(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + microservice.CanaryName(r.name)})
 	if err != nil {

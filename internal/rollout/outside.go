@@ -114,7 +114,7 @@ func checkRoute(route *gatewayv1.HTTPRoute, g *microservice.Gateway) error {
 		errs = append(errs, err)
 	}
 	if errs == nil {
-		return fmt.Errorf("%s is taken on by nobody: the controller of Gateway %s/%s does not run", name, g.Namespace, g.Name)
+		return fmt.Errorf("no controller has processed %s: that of Gateway %s/%s does not run", name, g.Namespace, g.Name)
 	}
 	return errors.Join(errs...)
 }

@@ -51,8 +51,8 @@ func TestARouteIsWaitedForUntilItsGatewayHasTakenItOn(t *testing.T) {
 		addresses  []gatewayv1.GatewayStatusAddress
 		want       string
 	}{
-		"no controller":       {want: "the HTTPRoute orders is taken on by nobody: the controller of Gateway edge/public does not run"},
-		"another Gateway's":   {"internal", []metav1.Condition{accepted, resolved}, nil, "the HTTPRoute orders is taken on by nobody: the controller of Gateway edge/public does not run"},
+		"no controller":       {want: "no controller has processed the HTTPRoute orders: that of Gateway edge/public does not run"},
+		"another Gateway's":   {"internal", []metav1.Condition{accepted, resolved}, nil, "no controller has processed the HTTPRoute orders: that of Gateway edge/public does not run"},
 		"nothing reported":    {"public", nil, nil, notYet},
 		"an earlier state's":  {"public", []metav1.Condition{condition("Accepted", metav1.ConditionFalse, 1)}, nil, notYet},
 		"not accepted":        {"public", []metav1.Condition{condition("Accepted", metav1.ConditionFalse, 2)}, nil, "the HTTPRoute orders is not Accepted by the Gateway: Because: of this"},

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,64 +44,68 @@ func run(ctx context.Context, warm bool) error {
 	if err := os.Chdir(sandbox.Checkout); err != nil {
 		return err
 	}
-	defer func() { _ = measure(context.WithoutCancel(ctx), "", "make", "down") }()
-	if !warm {
-		removeCaches, err := cold(ctx)
-		defer removeCaches()
-		if err != nil {
-			return err
-		}
-	}
-	for _, m := range []struct{ what, command string }{
+	measures := []measure{
 		{"warm `make up`", "make up"},
 		{"`make up`, nothing to do", "make up"},
 		{"", "go -C sandbox test -run=^$ -bench=. -benchtime=3x -timeout=30m ./e2e"},
+		{"`make edge`", "make edge"},
+		{"`make monitoring`", "make monitoring"},
+		{"`make unit`", "make unit"},
+		{"`make unit`, everything built", "make unit"},
 		{"`make test`, everything built", "make test"},
-	} {
-		if err := measure(ctx, m.what, strings.Fields(m.command)...); err != nil {
+	}
+	if !warm {
+		caches, err := useEmptyCaches()
+		defer remove(caches)
+		if err != nil {
+			return err
+		}
+		measures = slices.Concat([]measure{
+			{"cold `make up`", "make up"},
+			{"", "du --summarize --total --block-size=1M .sandbox " + caches},
+			{"", "make down"},
+		}, measures)
+	}
+	defer func() { _ = measure{"", "make down"}.run(context.WithoutCancel(ctx)) }()
+	for _, m := range measures {
+		if err := m.run(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// cold measures `make up` with empty caches, which prints the time of each part, and
-// the disk space that all of it takes. The caches stay in use.
-func cold(ctx context.Context) (removeCaches func(), err error) {
-	caches, err := os.MkdirTemp("", "bench-")
-	removeCaches = func() {
-		// Go's module cache is read-only, even to its owner.
-		_ = exec.Command("chmod", "-R", "u+w", caches).Run()
-		_ = os.RemoveAll(caches)
-	}
+// useEmptyCaches has Go and the sandbox use caches in a new folder, until it is removed.
+func useEmptyCaches() (folder string, err error) {
+	folder, err = os.MkdirTemp("", "bench-")
 	for _, variable := range []string{"GOCACHE", "GOMODCACHE", "XDG_CACHE_HOME"} {
-		err = errors.Join(err, os.Setenv(variable, filepath.Join(caches, variable)))
+		err = errors.Join(err, os.Setenv(variable, filepath.Join(folder, variable)))
 	}
-	if err != nil {
-		return removeCaches, err
-	}
-	for _, m := range [][]string{
-		{"cold `make up`", "make", "up"},
-		{"", "du", "--summarize", "--total", "--block-size=1M", caches, ".sandbox"},
-		{"", "make", "down"},
-	} {
-		if err := measure(ctx, m[0], m[1:]...); err != nil {
-			return removeCaches, err
-		}
-	}
-	return removeCaches, nil
+	return folder, err
 }
 
-// measure runs a command, passes on its output, and prints how long it took.
-func measure(ctx context.Context, what string, command ...string) error {
+func remove(caches string) {
+	// Go's module cache is read-only, even to its owner.
+	_ = exec.Command("chmod", "-R", "u+w", caches).Run()
+	_ = os.RemoveAll(caches)
+}
+
+// measure is a command, and what its time is the figure of, if of anything.
+type measure struct{ what, command string }
+
+// run runs the command, passes on its output, and prints how long it took.
+func (m measure) run(ctx context.Context) error {
 	start := time.Now()
+	command := strings.Fields(m.command)
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// Not killed, so that make ends what it has started.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(command, " "), err)
+		return fmt.Errorf("%s: %w", m.command, err)
 	}
-	if what != "" {
-		fmt.Printf("%-48s %8.2f s\n", what, time.Since(start).Seconds())
+	if m.what != "" {
+		fmt.Printf("%-48s %8.2f s\n", m.what, time.Since(start).Seconds())
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func BenchmarkProject(b *testing.B) {
 		hand := newByHand(b, s)
 		var up, manual time.Duration
 		for i := 0; b.Loop(); i++ {
-			s.editSource(b, func(source string) string { return strings.Replace(source, "Ada", fmt.Sprint("Ada ", i), 1) })
+			s.renameAda(b, i)
 			up += s.up(b)
 			manual += hand.release(b, fmt.Sprint("v", i+2))
 		}
@@ -52,6 +52,27 @@ func BenchmarkProject(b *testing.B) {
 			s.settled(b, 10)
 		}
 	})
+	b.Run("a release of ten pods with a canary", func(b *testing.B) {
+		var with, without time.Duration
+		for i := 0; b.Loop(); i++ {
+			without += s.releaseOfTen(b, "false", 2*i)
+			with += s.releaseOfTen(b, "true", 2*i+1)
+		}
+		b.ReportMetric(without.Seconds()/float64(b.N), "s/without")
+		b.ReportMetric(with.Seconds()/float64(b.N), "s/with")
+		b.ReportMetric(with.Seconds()/without.Seconds(), "ratio")
+	})
+}
+
+// releaseOfTen releases a changed source to ten pods, with a canary ("true") or without, and returns how
+// long that took.
+func (s story) releaseOfTen(b *testing.B, canary string, i int) time.Duration {
+	b.Helper()
+	s.set(b, map[string]string{"canary": canary, "cpuRequest": "20m"}) // so that both revisions fit on the node
+	s.up(b)
+	s.settled(b, 10)
+	s.renameAda(b, i)
+	return s.up(b)
 }
 
 // byHand deploys the same service in the usual way: a multi-stage Dockerfile, docker

@@ -270,9 +270,11 @@ func (s story) objects(t *testing.T) string {
 func (s story) waitForRoute(t testing.TB) (url string) {
 	t.Helper()
 	url = "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
-	// When kube-proxy cannot write its rules, it tries again after 30 s.
+	// Each time on a new connection: without kube-proxy's rules, the address is one outside of
+	// this machine, and what answers there would go on to.
+	each := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	if err := cluster.Poll(t.Context(), url, podDeadline, func(context.Context) error {
-		answer, err := client.Get(url)
+		answer, err := each.Get(url)
 		if err != nil {
 			return err
 		}

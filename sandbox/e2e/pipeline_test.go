@@ -33,9 +33,9 @@ esac
 `
 
 // newPipeline is a story whose steps run as on GitHub, with gh in a folder.
-func newPipeline(t *testing.T, namespace string) (s story, values map[string]string, temp, github string) {
+func newPipeline(t *testing.T, namespace string, needs ...*turn) (s story, values map[string]string, temp, github string) {
 	t.Helper()
-	s = newParallelStory(t, namespace)
+	s = newParallelStory(t, namespace, needs...)
 	kubeconfig, err := os.ReadFile(sandbox(t).Kubeconfig())
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,8 @@ func TestDriftIsAnIssue(t *testing.T) {
 // TestAReviewEnvironmentComesAndGoes gives one pull request a stack of its own, refuses a
 // second one, and takes the first away.
 func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
-	s, values, temp, _ := newPipeline(t, "review")
+	s, values, temp, _ := newPipeline(t, "review", edge)
+	s.withHost(t)
 	values["REVIEW_MOST"], values["PULL_REQUEST"], values["WANTED"] = "1", "7", "true"
 	for range 2 { // the second time on another runner, which does not have the stack's file
 		s.onRunner(t, values, temp, reviewStep, 0)
@@ -129,7 +130,8 @@ func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
 		}
 	}
 	comment, err := os.ReadFile(filepath.Join(temp, "review.md"))
-	if want := "runs at `http://user-service.pr-7.svc.cluster.local`"; err != nil || !strings.Contains(string(comment), want) {
+	// The up has reached the service there. It must not get requests for dev's host.
+	if want := "runs at `http://pr-7.review.sandbox.test`"; err != nil || !strings.Contains(string(comment), want) {
 		t.Errorf("the comment does not have %q (%v): %s", want, err, comment)
 	}
 	own := s

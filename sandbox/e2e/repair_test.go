@@ -120,7 +120,7 @@ func TestWhatBelongsToOthersIsNotTouched(t *testing.T) {
 	s.pulumi(t, "config", "cp", "--stack=dev", "--dest=second")
 	for _, command := range []string{"preview", "up --yes --skip-preview"} {
 		out, err := s.tryPulumi(t.Context(), append(strings.Fields(command), "--stack=second")...)
-		const want = "Deployment user-service-deployment in namespace owned belongs to stack user-service/dev: "
+		const want = "Deployment user-service-deployment in namespace owned is managed by stack user-service/dev: "
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("%s does not fail with %q but (%v):\n%s", command, want, err, out)
 		}
@@ -132,7 +132,7 @@ func TestWhatBelongsToOthersIsNotTouched(t *testing.T) {
 	s.staysAsDeclared(t)
 }
 
-// TestObjectsMadeByHandAreAdopted takes over what somebody has made from a tutorial, under
+// TestObjectsMadeByHandAreAdopted takes over what was made by hand from a tutorial, under
 // load: first refused, then, because of the name of its container, without the Deployment.
 func TestObjectsMadeByHandAreAdopted(t *testing.T) {
 	s := newParallelStory(t, "by-hand")
@@ -169,8 +169,8 @@ spec: {selector: {app: user-service}, ports: [{port: 80, targetPort: 8080}]}
 	s.startProbe(t)
 	s.allAnswer(t, 3, 40)
 	stop := s.loadFromTheNode(t)
-	s.previewFails(t, "Deployment user-service-deployment in namespace by-hand belongs to somebody else, who uses kubectl-client-side-apply: ",
-		"Service user-service in namespace by-hand belongs to somebody else, who uses kubectl-client-side-apply: ")
+	s.previewFails(t, "Deployment user-service-deployment in namespace by-hand is managed by kubectl-client-side-apply: ",
+		"Service user-service in namespace by-hand is managed by kubectl-client-side-apply: ")
 	s.set(t, map[string]string{"adopt": "true"})
 	const command = "delete deployment user-service-deployment --cascade=orphan"
 	s.previewFails(t, `its container "web" would stay beside "user-service" in every pod: `, "`kubectl --context sandbox --namespace by-hand "+command+"`")

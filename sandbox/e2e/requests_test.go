@@ -3,44 +3,56 @@ package e2e
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// requestsForSix is the load per second that six pods share at a requestsTarget of 5. Five
+// would be more than the autoscaler's tolerance of a tenth above it.
+const requestsForSix = 30
 
 // startMonitoring starts Prometheus and the adapter for custom metrics, once for all tests.
 var startMonitoring = sync.OnceValue(func() error { return startDaemons("monitoring") })
 
-// TestTheReplicasFollowTheRequests scales one service of two in a program from two pods to
-// eight with requests that cost next to no CPU, and back. The other one stays.
+// TestTheReplicasFollowTheRequests scales two services in one program, one with a database
+// and one without, from two pods to six with requests that cost next to no CPU: each on its own
+// requests alone. The first is back at two while the second grows.
 func TestTheReplicasFollowTheRequests(t *testing.T) {
 	takeFirst(t, metrics, prometheus)
 	if err := startMonitoring(); err != nil {
 		t.Fatal(err)
 	}
-	s := newStory(t, "requests")
-	orders := s.withOrders(t, "")
-	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15", "requestsTarget": "5"})
-	t.Logf("the first up, with the first metrics of pods without requests: %.1f s", s.up(t).Seconds())
-	s.staysAsDeclared(t)
-	s.startProbe(t)
-	before := names(orders.pods(t))
+	users := newStory(t, "requests")
+	orders := users.withOrders(t, "orders.SecretEnv = nil")
+	users.setSecretEnv(t, map[string]string{"DATABASE_URL": newPostgres(t, "db-s3same").url()})
+	users.set(t, map[string]string{"replicas": "2", "maxReplicas": "10", "scaleDownWindow": "15", "requestsTarget": "5"})
+	t.Logf("the first up, with the first metrics of pods without requests: %.1f s", users.up(t).Seconds())
+	users.staysAsDeclared(t)
+	users.startProbe(t)
 
-	start := time.Now()
-	stop := s.start(t, 5*time.Minute, attack{Path: "/users", Rate: 40})
-	s.followsRequests(t, start, 8)
-	load := stop()
-	if load.Failed > 0 {
-		t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
-	}
-	s.followsRequests(t, start, 2)
+	start, before := time.Now(), names(orders.pods(t))
+	stopUsers := users.start(t, 5*time.Minute, attack{Path: "/users", Rate: requestsForSix})
+	curve := users.reaches(t, start, requestsForSix, 6, 4*time.Minute)
+	usersLoad := stopUsers()
 	if after := names(orders.pods(t)); !slices.Equal(before, after) {
-		t.Errorf("the pods of the service without requests went from %v to %v", before, after)
+		t.Errorf("the pods of orders, without requests, went from %v to %v", before, after)
 	}
+	stopOrders := orders.start(t, 5*time.Minute, attack{Path: "/users", Rate: requestsForSix})
+	curve = append(curve, users.reaches(t, start, 0, 2, 4*time.Minute)...)
+	all := append(curve, orders.reaches(t, start, requestsForSix, 6, 4*time.Minute)...)
+	ordersLoad := stopOrders()
+	for service, load := range map[string]traffic{"user-service": usersLoad, "orders": ordersLoad} {
+		if load.Failed > 0 {
+			t.Errorf("%s: of %d requests %d failed: %q", service, load.Requests, load.Failed, load.Errors)
+		}
+	}
+	for _, s := range all {
+		if s.cpu > 70 {
+			t.Errorf("CPU scales up too: %v", s)
+		}
+	}
+	drawPicture(t, "autoscale-requests.svg", curve)
 }
 
 // TestAnAutoscalerWithoutRequestsFailsTheUp removes the requests that an autoscaler reads,
@@ -59,7 +71,7 @@ func TestAnAutoscalerWithoutRequestsFailsTheUp(t *testing.T) {
 	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 45 * time.Second")
 	s.compile(t)
 	const unreadable = "the autoscaler cannot read %s of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: %s"
-	t.Run("a metric that nobody has", func(t *testing.T) {
+	t.Run("a metric that does not exist", func(t *testing.T) {
 		s.set(t, map[string]string{"requestsMetric": "hits_per_second"})
 		s.upWithoutMetricsFails(t, fmt.Sprintf(unreadable, "hits_per_second", "the server could not find the metric hits_per_second for pods"))
 		s.set(t, map[string]string{"requestsMetric": "http_requests_per_second"})
@@ -82,43 +94,6 @@ func TestAnAutoscalerWithoutRequestsFailsTheUp(t *testing.T) {
 		t.Logf("with %s again: up in %.1f s", daemon, s.up(t).Seconds())
 	}
 	start := time.Now()
-	defer s.start(t, 5*time.Minute, attack{Path: "/users", Rate: 40})()
-	s.followsRequests(t, start, 4)
-}
-
-// followsRequests waits for a number of ready pods, and prints the curve. CPU alone must
-// never have asked for more than two.
-func (s story) followsRequests(t *testing.T, start time.Time, count int) {
-	t.Helper()
-	last := -1
-	_, _, err := s.waitForPods(t.Context(), 5*time.Minute, func(pods []corev1.Pod) bool {
-		ready := len(readyPods(pods))
-		if ready != last {
-			cpu := s.cpu(t)
-			t.Logf("%4.0f s  %5s requests/s per pod  %3d %% CPU  %s %d", time.Since(start).Seconds(), s.requests(t), cpu, strings.Repeat("█", ready), ready)
-			if cpu > 70 {
-				t.Errorf("CPU is at %d %%, which scales up too", cpu)
-			}
-			last = ready
-		}
-		return ready == count && len(pods) == count
-	})
-	if err != nil {
-		t.Fatalf("%d pods: %v", count, err)
-	}
-}
-
-// requests is the pods' average that the autoscaler read last.
-func (s story) requests(t *testing.T) string {
-	t.Helper()
-	hpa, err := s.cluster.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).Get(t.Context(), "user-service-hpa", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, metric := range hpa.Status.CurrentMetrics {
-		if metric.Pods != nil && metric.Pods.Current.AverageValue != nil {
-			return metric.Pods.Current.AverageValue.String()
-		}
-	}
-	return "?"
+	defer s.start(t, 5*time.Minute, attack{Path: "/users", Rate: requestsForSix})()
+	s.reaches(t, start, requestsForSix, 4, 4*time.Minute)
 }

@@ -3,9 +3,8 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
-	"os"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,9 +22,6 @@ const (
 	loginsForSix = 1
 	loginsForTen = 3
 )
-
-// picture is set by `make demo-autoscale`.
-var picture = flag.String("picture", "", "SVG file to draw of TestTheReplicasFollowTheLoad")
 
 // TestTheReplicasFollowTheLoad scales a service of two to ten pods from two to ten with
 // real requests and, when they end, back to two.
@@ -48,12 +44,7 @@ func TestTheReplicasFollowTheLoad(t *testing.T) {
 	}
 	t.Logf("%d logins, %.1f a second, %v, median %s, 99th percentile %s", load.Requests, load.Rate, load.StatusCodes,
 		load.Latencies.P50.Round(time.Millisecond), load.Latencies.P99.Round(time.Millisecond))
-	samples = append(samples, s.reaches(t, start, 0, 2, 6*time.Minute)...)
-	if *picture != "" {
-		if err := os.WriteFile(*picture, []byte(draw(samples)), 0o644); err != nil {
-			t.Error(err)
-		}
-	}
+	drawPicture(t, "autoscale.svg", append(samples, s.reaches(t, start, 0, 2, 6*time.Minute)...))
 }
 
 // reaches waits for a number of ready pods and prints a sample at each change and
@@ -64,33 +55,37 @@ func (s story) reaches(t *testing.T, start time.Time, load, count int, timeout t
 	_, _, err := s.waitForPods(t.Context(), timeout, func(pods []corev1.Pod) bool {
 		now := sample{at: time.Since(start), load: load, ready: len(readyPods(pods))}
 		if now.ready != last.ready || now.at-last.at >= 5*time.Second {
-			now.cpu = s.cpu(t)
-			t.Log(now)
+			now.cpu, now.requests = s.metrics(t)
+			t.Logf("%s  %v", s.Service, now)
 			samples, last = append(samples, now), now
 		}
 		return now.ready == count && len(pods) == count
 	})
 	if err != nil {
-		t.Fatalf("%d pods at %d logins a second: %v", count, load, err)
+		t.Fatalf("%d pods of %s at %d requests a second: %v", count, s.Service, load, err)
 	}
 	return samples
 }
 
-// cpu is the pods' average that the autoscaler read last, in percent of the request;
-// -1 if it has read none yet.
-func (s story) cpu(t *testing.T) int {
+// metrics are the pods' averages that the autoscaler read last: CPU, in percent of the
+// request, and requests a second; -1 for one that it has not read.
+func (s story) metrics(t *testing.T) (cpu, requests int) {
 	t.Helper()
-	hpa, err := s.cluster.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).Get(t.Context(), "user-service-hpa", metav1.GetOptions{})
+	hpa, err := s.cluster.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).Get(t.Context(), s.Service+"-hpa", metav1.GetOptions{})
 	if err != nil {
 		t.Error(err)
-		return -1
+		return -1, -1
 	}
+	cpu, requests = -1, -1
 	for _, metric := range hpa.Status.CurrentMetrics {
-		if metric.ContainerResource != nil && metric.ContainerResource.Current.AverageUtilization != nil {
-			return int(*metric.ContainerResource.Current.AverageUtilization)
+		if of := metric.ContainerResource; of != nil && of.Current.AverageUtilization != nil {
+			cpu = int(*of.Current.AverageUtilization)
+		}
+		if of := metric.Pods; of != nil && of.Current.AverageValue != nil {
+			requests = int(math.Round(of.Current.AverageValue.AsApproximateFloat64()))
 		}
 	}
-	return -1
+	return cpu, requests
 }
 
 // TestEveryChangeOfSettingsKeepsTheReplicas changes settings, source and state while

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,7 +23,11 @@ type part struct {
 	module   string // folder of the Go module that pins it, below sandbox/
 	programs []program
 	ldflags  string // see linkerFlags
+	patches  []patch
 }
+
+// patch is a change of a file of an upstream module.
+type patch struct{ module, file, old, new string }
 
 // program is one executable: its name and its Go package.
 type program struct{ name, pkg string }
@@ -92,8 +97,60 @@ var (
 			" -X k8s.io/client-go/pkg/version.gitVersion={k8s.io/kubernetes}" +
 			" -X " + pulumiSDKModule + "/go/common/version.Version={" + pulumiModule + "}" +
 			" -X " + kubernetesProviderModule + "/pkg/version.Version={" + kubernetesSDKModule + " -}",
+		patches: slices.Concat(lazyWordLists("github.com/nbutton23/zxcvbn-go"), lazyWordLists("github.com/ccojocar/zxcvbn-go"), noClouds),
 	}
 )
+
+// lazyWordLists has a library, with which pulumi checks whether a plain setting looks like a
+// secret, read its word lists when it does, and not whenever pulumi starts, which took half
+// the time of a short command.
+func lazyWordLists(module string) []patch {
+	return []patch{
+		{module, "frequency/frequency.go", "func init() {", "func Load() {"},
+		{module, "matching/matching.go", "func init() {\n\tloadFrequencyList()\n}\n", ""},
+		{module, "matching/matching.go", "func loadFrequencyList() {\n", "func loadFrequencyList() {\n\tfrequency.Load()\n"},
+	}
+}
+
+// noClouds leaves out what keeps state and keys of stacks in clouds, whose libraries are a
+// tenth of what is compiled. The sandbox keeps them in files.
+var noClouds = []patch{
+	{pulumiModule, "backend/diy/backend.go", `	_ "gocloud.dev/blob/azureblob" // driver for azblob://` + "\n", ""},
+	{pulumiModule, "backend/diy/backend.go", `	"gocloud.dev/blob/gcsblob"     // driver for gs://` + "\n", ""},
+	{pulumiModule, "backend/diy/backend.go", `	_ "gocloud.dev/blob/s3blob"    // driver for s3://` + "\n", ""},
+	{pulumiModule, "backend/diy/backend.go", `	"github.com/pulumi/pulumi/pkg/v3/authhelpers"` + "\n", ""},
+	{pulumiModule, "backend/diy/backend.go", `	if p.Scheme == gcsblob.Scheme {
+		blobmux, err = authhelpers.GoogleCredentialsMux(ctx)
+		if err != nil {
+			return nil, err
+		}
+	}
+`, ""},
+	{pulumiModule, "secrets/cloud/manager.go", `	_ "gocloud.dev/secrets/awskms"        // support for awskms://
+	_ "gocloud.dev/secrets/azurekeyvault" // support for azurekeyvault://
+	"gocloud.dev/secrets/gcpkms"          // support for gcpkms://
+	_ "gocloud.dev/secrets/hashivault"    // support for hashivault://
+	"google.golang.org/api/cloudkms/v1"
+
+	"github.com/pulumi/pulumi/pkg/v3/authhelpers"
+`, ""},
+	{pulumiModule, "secrets/cloud/manager.go", `	case gcpkms.Scheme:
+		credentials, err := authhelpers.ResolveGoogleCredentials(ctx, cloudkms.CloudkmsScope)
+		if err != nil {
+			return nil, fmt.Errorf("missing google credentials: %w", err)
+		}
+
+		kmsClient, _, err := gcpkms.Dial(ctx, credentials.TokenSource)
+		if err != nil {
+			return nil, fmt.Errorf("failed to connect to gcpkms: %w", err)
+		}
+		opener := gcpkms.URLOpener{
+			Client: kmsClient,
+		}
+
+		return opener.OpenKeeperURL(ctx, u)
+`, ""},
+}
 
 // plugins are Pulumi's resource plugins, each with the SDK that requires its version.
 var plugins = map[string]string{"kubernetes": kubernetesSDKModule, "docker": dockerSDKModule}
@@ -149,6 +206,14 @@ func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (out
 		return "", err
 	}
 	args := []string{"build", "-ldflags", flags, "-o", unfinished + "/"}
+	if len(p.patches) > 0 {
+		defer os.RemoveAll(s.Path("patched"))
+		goMod, err := s.patch(ctx, p)
+		if err != nil {
+			return "", err
+		}
+		args = append(args, "-modfile", goMod)
+	}
 	for _, program := range p.programs {
 		args = append(args, program.pkg)
 	}
@@ -156,6 +221,55 @@ func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (out
 		return "", err
 	}
 	return outcome, os.Rename(unfinished, folder)
+}
+
+// patch copies the modules that a part has patches for, applies these, and returns the path
+// of a go.mod that replaces the modules by the copies.
+func (s Sandbox) patch(ctx context.Context, p part) (goMod string, err error) {
+	content, err := os.ReadFile(s.source(p.module, "go.mod"))
+	sums, sumsErr := os.ReadFile(s.source(p.module, "go.sum"))
+	if err := errors.Join(err, sumsErr, os.RemoveAll(s.Path("patched"))); err != nil {
+		return "", err
+	}
+	copied := map[string]bool{}
+	for _, patch := range p.patches {
+		folder := s.Path("patched", patch.module)
+		if !copied[patch.module] {
+			if err := s.copyModule(ctx, p, patch.module, folder); err != nil {
+				return "", err
+			}
+			content = fmt.Appendf(content, "\nreplace %s => %s\n", patch.module, folder)
+		}
+		copied[patch.module] = true
+		file := filepath.Join(folder, patch.file)
+		source, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		if !strings.Contains(string(source), patch.old) {
+			return "", fmt.Errorf("%s in %s does not have what is to be patched: %s", patch.file, patch.module, patch.old)
+		}
+		if err := os.WriteFile(file, []byte(strings.Replace(string(source), patch.old, patch.new, 1)), 0o644); err != nil {
+			return "", err
+		}
+	}
+	goMod = s.Path("patched", "go.mod")
+	return goMod, errors.Join(writeFile(goMod, string(content)), writeFile(s.Path("patched", "go.sum"), string(sums)))
+}
+
+// copyModule copies a module that p is built from, so that it can be changed.
+func (s Sandbox) copyModule(ctx context.Context, p part, module, folder string) error {
+	from, err := s.moduleFolder(ctx, p, module)
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(folder, os.DirFS(from)); err != nil {
+		return err
+	}
+	if goMod := filepath.Join(folder, "go.mod"); !exists(goMod) { // older than modules
+		return writeFile(goMod, "module "+module+"\n")
+	}
+	return nil
 }
 
 // timed runs a build and returns its CPU time. The compilers collect no garbage below
@@ -231,7 +345,7 @@ func requiredVersion(module string, goMods ...string) (string, error) {
 // partChecksum is that of everything that decides what is built: the pinned modules,
 // the flags, the compiler, and the source that is in this repository.
 func (s Sandbox) partChecksum(p part, flags string) (string, error) {
-	inputs := []string{runtime.Version(), runtime.GOARCH, goFlags, flags, fmt.Sprint(p.programs)}
+	inputs := []string{runtime.Version(), runtime.GOARCH, goFlags, flags, fmt.Sprint(p.programs, p.patches)}
 	files, err := goSources(s.source(p.module))
 	if err != nil {
 		return "", err

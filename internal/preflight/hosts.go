@@ -1,0 +1,95 @@
+package preflight
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"user-service/internal/cluster"
+	"user-service/internal/config"
+	"user-service/internal/microservice"
+)
+
+// checkHosts checks that no Ingress or HTTPRoute that another stack manages serves all paths
+// of a host at the same controller. Whose pods get the requests would be up to that, and an
+// up would take the answers of others for its own.
+func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner string) error {
+	if len(c.Service.Outside.Hosts) == 0 || c.Adopt {
+		return nil
+	}
+	find := ingressHosts
+	if c.Service.Outside.Gateway != nil {
+		find = routeHosts
+	}
+	served, err := find(ctx, cl, c.Service.Outside, owner)
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list what serves the hosts of others: %w", err)
+	}
+	var errs []error
+	for _, host := range c.Service.Outside.Hosts {
+		if by := served[host]; by != "" {
+			errs = append(errs, fmt.Errorf("host (%q) is served by %s already: choose another with `pulumi config set host <DNS name>`, or serve it too, until that one is deleted, with `pulumi config set adopt true`", host, by))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ingressHosts returns the hosts whose paths Ingresses of the same class serve, each with
+// the Ingress, without those of a stack.
+func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owner string) (map[string]string, error) {
+	ingresses, err := cl.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	served := map[string]string{}
+	for _, i := range ingresses.Items {
+		if i.Annotations[microservice.OwnerAnnotation] == owner || ptr.Deref(i.Spec.IngressClassName, "") != o.IngressClass {
+			continue
+		}
+		for _, rule := range i.Spec.Rules {
+			if rule.HTTP != nil && slices.ContainsFunc(rule.HTTP.Paths, func(p networkingv1.HTTPIngressPath) bool {
+				return cmp.Or(p.Path, "/") == "/" && (p.PathType == nil || *p.PathType != networkingv1.PathTypeExact)
+			}) {
+				served[rule.Host] = fmt.Sprintf("Ingress %s in namespace %s", i.Name, i.Namespace)
+			}
+		}
+	}
+	return served, nil
+}
+
+// routeHosts is ingressHosts for the HTTPRoutes of the same Gateway.
+func routeHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owner string) (map[string]string, error) {
+	routes, err := cl.HTTPRoutes(ctx)
+	served := map[string]string{}
+	for _, r := range routes {
+		if r.Annotations[microservice.OwnerAnnotation] == owner || !slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
+			namespace, listener := ptr.Deref(ref.Namespace, gatewayv1.Namespace(r.Namespace)), ptr.Deref(ref.SectionName, "")
+			return string(namespace) == o.Gateway.Namespace && string(ref.Name) == o.Gateway.Name &&
+				(listener == "" || o.Gateway.Listener == "" || string(listener) == o.Gateway.Listener)
+		}) || !slices.ContainsFunc(r.Spec.Rules, servesAllPaths) {
+			continue
+		}
+		for _, host := range r.Spec.Hostnames {
+			served[string(host)] = fmt.Sprintf("HTTPRoute %s in namespace %s", r.Name, r.Namespace)
+		}
+	}
+	return served, err
+}
+
+func servesAllPaths(rule gatewayv1.HTTPRouteRule) bool {
+	return len(rule.Matches) == 0 || slices.ContainsFunc(rule.Matches, func(m gatewayv1.HTTPRouteMatch) bool {
+		all := m.Path == nil || ptr.Deref(m.Path.Type, "") == gatewayv1.PathMatchPathPrefix && ptr.Deref(m.Path.Value, "") == "/"
+		return all && len(m.Headers) == 0 && len(m.QueryParams) == 0 && m.Method == nil
+	})
+}
