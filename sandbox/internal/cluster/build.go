@@ -22,12 +22,10 @@ type part struct {
 	name     string
 	module   string // folder of the Go module that pins it, below sandbox/
 	programs []program
-	ldflags  string // see linkerFlags
-	patches  []patch
+	ldflags  string   // see linkerFlags
+	patch    string   // file beside the go.mod, or ""
+	patched  []string // modules that it changes
 }
-
-// patch is a change of a file of an upstream module.
-type patch struct{ module, file, old, new string }
 
 // program is one executable: its name and its Go package.
 type program struct{ name, pkg string }
@@ -97,60 +95,10 @@ var (
 			" -X k8s.io/client-go/pkg/version.gitVersion={k8s.io/kubernetes}" +
 			" -X " + pulumiSDKModule + "/go/common/version.Version={" + pulumiModule + "}" +
 			" -X " + kubernetesProviderModule + "/pkg/version.Version={" + kubernetesSDKModule + " -}",
-		patches: slices.Concat(lazyWordLists("github.com/nbutton23/zxcvbn-go"), lazyWordLists("github.com/ccojocar/zxcvbn-go"), noClouds),
+		patch:   "pulumi.patch",
+		patched: []string{pulumiModule, "github.com/nbutton23/zxcvbn-go", "github.com/ccojocar/zxcvbn-go"},
 	}
 )
-
-// lazyWordLists has a library, with which pulumi checks whether a plain setting looks like a
-// secret, read its word lists when it does, and not whenever pulumi starts, which took half
-// the time of a short command.
-func lazyWordLists(module string) []patch {
-	return []patch{
-		{module, "frequency/frequency.go", "func init() {", "func Load() {"},
-		{module, "matching/matching.go", "func init() {\n\tloadFrequencyList()\n}\n", ""},
-		{module, "matching/matching.go", "func loadFrequencyList() {\n", "func loadFrequencyList() {\n\tfrequency.Load()\n"},
-	}
-}
-
-// noClouds leaves out what keeps state and keys of stacks in clouds, whose libraries are a
-// tenth of what is compiled. The sandbox keeps them in files.
-var noClouds = []patch{
-	{pulumiModule, "backend/diy/backend.go", `	_ "gocloud.dev/blob/azureblob" // driver for azblob://` + "\n", ""},
-	{pulumiModule, "backend/diy/backend.go", `	"gocloud.dev/blob/gcsblob"     // driver for gs://` + "\n", ""},
-	{pulumiModule, "backend/diy/backend.go", `	_ "gocloud.dev/blob/s3blob"    // driver for s3://` + "\n", ""},
-	{pulumiModule, "backend/diy/backend.go", `	"github.com/pulumi/pulumi/pkg/v3/authhelpers"` + "\n", ""},
-	{pulumiModule, "backend/diy/backend.go", `	if p.Scheme == gcsblob.Scheme {
-		blobmux, err = authhelpers.GoogleCredentialsMux(ctx)
-		if err != nil {
-			return nil, err
-		}
-	}
-`, ""},
-	{pulumiModule, "secrets/cloud/manager.go", `	_ "gocloud.dev/secrets/awskms"        // support for awskms://
-	_ "gocloud.dev/secrets/azurekeyvault" // support for azurekeyvault://
-	"gocloud.dev/secrets/gcpkms"          // support for gcpkms://
-	_ "gocloud.dev/secrets/hashivault"    // support for hashivault://
-	"google.golang.org/api/cloudkms/v1"
-
-	"github.com/pulumi/pulumi/pkg/v3/authhelpers"
-`, ""},
-	{pulumiModule, "secrets/cloud/manager.go", `	case gcpkms.Scheme:
-		credentials, err := authhelpers.ResolveGoogleCredentials(ctx, cloudkms.CloudkmsScope)
-		if err != nil {
-			return nil, fmt.Errorf("missing google credentials: %w", err)
-		}
-
-		kmsClient, _, err := gcpkms.Dial(ctx, credentials.TokenSource)
-		if err != nil {
-			return nil, fmt.Errorf("failed to connect to gcpkms: %w", err)
-		}
-		opener := gcpkms.URLOpener{
-			Client: kmsClient,
-		}
-
-		return opener.OpenKeeperURL(ctx, u)
-`, ""},
-}
 
 // plugins are Pulumi's resource plugins, each with the SDK that requires its version.
 var plugins = map[string]string{"kubernetes": kubernetesSDKModule, "docker": dockerSDKModule}
@@ -206,7 +154,7 @@ func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (out
 		return "", err
 	}
 	args := []string{"build", "-ldflags", flags, "-o", unfinished + "/"}
-	if len(p.patches) > 0 {
+	if p.patch != "" {
 		defer os.RemoveAll(s.Path("patched"))
 		goMod, err := s.patch(ctx, p)
 		if err != nil {
@@ -223,38 +171,28 @@ func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (out
 	return outcome, os.Rename(unfinished, folder)
 }
 
-// patch copies the modules that a part has patches for, applies these, and returns the path
-// of a go.mod that replaces the modules by the copies.
+// patch copies the modules that a part's patch changes, applies it, and returns the path of
+// a go.mod that replaces the modules by the copies.
 func (s Sandbox) patch(ctx context.Context, p part) (goMod string, err error) {
-	content, err := os.ReadFile(s.source(p.module, "go.mod"))
-	sums, sumsErr := os.ReadFile(s.source(p.module, "go.sum"))
-	if err := errors.Join(err, sumsErr, os.RemoveAll(s.Path("patched"))); err != nil {
+	copies := s.Path("patched")
+	if err := os.RemoveAll(copies); err != nil {
 		return "", err
 	}
-	copied := map[string]bool{}
-	for _, patch := range p.patches {
-		folder := s.Path("patched", patch.module)
-		if !copied[patch.module] {
-			if err := s.copyModule(ctx, p, patch.module, folder); err != nil {
-				return "", err
-			}
-			content = fmt.Appendf(content, "\nreplace %s => %s\n", patch.module, folder)
-		}
-		copied[patch.module] = true
-		file := filepath.Join(folder, patch.file)
-		source, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		if !strings.Contains(string(source), patch.old) {
-			return "", fmt.Errorf("%s in %s does not have what is to be patched: %s", patch.file, patch.module, patch.old)
-		}
-		if err := os.WriteFile(file, []byte(strings.Replace(string(source), patch.old, patch.new, 1)), 0o644); err != nil {
-			return "", err
-		}
+	requirements, err := os.ReadFile(s.source(p.module, "go.mod"))
+	sums, sumsErr := os.ReadFile(s.source(p.module, "go.sum"))
+	for _, module := range p.patched {
+		err = errors.Join(err, s.copyModule(ctx, p, module, filepath.Join(copies, module)))
+		requirements = fmt.Appendf(requirements, "\nreplace %s => %s\n", module, filepath.Join(copies, module))
 	}
-	goMod = s.Path("patched", "go.mod")
-	return goMod, errors.Join(writeFile(goMod, string(content)), writeFile(s.Path("patched", "go.sum"), string(sums)))
+	goMod = filepath.Join(copies, "go.mod")
+	if err := errors.Join(err, sumsErr, writeFile(goMod, string(requirements)), writeFile(filepath.Join(copies, "go.sum"), string(sums))); err != nil {
+		return "", err
+	}
+	apply := exec.CommandContext(ctx, "git", "apply", s.source(p.module, p.patch))
+	apply.Dir = copies
+	apply.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+s.state) // as outside of a repository
+	_, err = output(apply)
+	return goMod, err
 }
 
 // copyModule copies a module that p is built from, so that it can be changed.
@@ -345,12 +283,16 @@ func requiredVersion(module string, goMods ...string) (string, error) {
 // partChecksum is that of everything that decides what is built: the pinned modules,
 // the flags, the compiler, and the source that is in this repository.
 func (s Sandbox) partChecksum(p part, flags string) (string, error) {
-	inputs := []string{runtime.Version(), runtime.GOARCH, goFlags, flags, fmt.Sprint(p.programs, p.patches)}
+	inputs := []string{runtime.Version(), runtime.GOARCH, goFlags, flags, fmt.Sprint(p.programs)}
 	files, err := goSources(s.source(p.module))
 	if err != nil {
 		return "", err
 	}
-	for _, file := range append(files, s.source(p.module, "go.mod"), s.source(p.module, "go.sum")) {
+	files = append(files, s.source(p.module, "go.mod"), s.source(p.module, "go.sum"))
+	if p.patch != "" {
+		files = append(files, s.source(p.module, p.patch))
+	}
+	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			return "", err
