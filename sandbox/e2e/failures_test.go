@@ -271,7 +271,7 @@ func (s story) waitForRoute(t testing.TB) (url string) {
 	t.Helper()
 	url = "http://" + s.kubectl(t, "get", "service", s.Service, "--output=jsonpath={.spec.clusterIP}") + "/users"
 	// Each time on a new connection: without kube-proxy's rules, the address is one outside of
-	// this machine, and what answers there would go on to.
+	// this machine, and a connection that is kept would go on asking there.
 	each := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	if err := cluster.Poll(t.Context(), url, podDeadline, func(context.Context) error {
 		answer, err := each.Get(url)
