@@ -18,9 +18,9 @@ import (
 	"user-service/internal/microservice"
 )
 
-// checkHosts checks that no Ingress or HTTPRoute that another stack manages serves all paths
-// of a host at the same controller. Whose pods get the requests would be up to that, and an
-// up would take the answers of others for its own.
+// checkHosts checks that no Ingress or HTTPRoute that others manage serves all paths of a
+// host at the same controller. The controller would decide whose pods get the requests, and
+// an up would take the answers of others for its own.
 func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner string) error {
 	if len(c.Service.Outside.Hosts) == 0 || c.Adopt {
 		return nil
@@ -34,7 +34,7 @@ func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("list what serves the hosts of others: %w", err)
+		return fmt.Errorf("list the Ingresses or HTTPRoutes that serve hosts already: %w", err)
 	}
 	var errs []error
 	for _, host := range c.Service.Outside.Hosts {
@@ -45,8 +45,8 @@ func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner
 	return errors.Join(errs...)
 }
 
-// ingressHosts returns the hosts whose paths Ingresses of the same class serve, each with
-// the Ingress, without those of a stack.
+// ingressHosts returns the hosts of which Ingresses of the same class serve all paths, each
+// with its Ingress. Those of this stack, the owner, are left out.
 func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owner string) (map[string]string, error) {
 	ingresses, err := cl.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -64,8 +64,8 @@ func BenchmarkProject(b *testing.B) {
 	})
 }
 
-// releaseOfTen releases a changed source to ten pods, with a canary ("true") or without, and returns how
-// long that took.
+// releaseOfTen releases a changed source to ten pods, with a canary ("true") or without, and
+// returns how long that took.
 func (s story) releaseOfTen(b *testing.B, canary string, i int) time.Duration {
 	b.Helper()
 	s.set(b, map[string]string{"canary": canary, "cpuRequest": "20m"}) // so that both revisions fit on the node

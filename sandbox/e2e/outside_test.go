@@ -51,11 +51,7 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	t.Logf("from nothing to an answer outside: %.1f s", s.up(t).Seconds())
 	s.settled(t, 3)
 	s.servesOutside(t, haproxy)
-	s.kubectl(t, "create", "ingress", "rival", "--class=haproxy", "--rule=rival.sandbox.test/*=rival:80")
-	s.set(t, map[string]string{"host": "rival.sandbox.test"})
-	s.previewFails(t, `host ("rival.sandbox.test") is served by Ingress rival in namespace outside already: `)
-	s.kubectl(t, "delete", "ingress", "rival")
-	s.set(t, map[string]string{"host": s.Host})
+	s.leavesOthersTheirHost(t)
 	if status := (front{"http", cluster.BridgeAddress, "people.sandbox.test"}).get(t).StatusCode; status != http.StatusNotFound {
 		t.Errorf("another host is answered with %d, want 404", status)
 	}
@@ -104,6 +100,16 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	if left := s.kubectl(t, "get", "ingresses,httproutes", "--output=name"); left != "" {
 		t.Errorf("pulumi destroy leaves %s", left)
 	}
+}
+
+// leavesOthersTheirHost checks that a host that an Ingress of others serves is an error.
+func (s story) leavesOthersTheirHost(t *testing.T) {
+	t.Helper()
+	s.kubectl(t, "create", "ingress", "rival", "--class=haproxy", "--rule=rival.sandbox.test/*=rival:80")
+	s.set(t, map[string]string{"host": "rival.sandbox.test"})
+	s.previewFails(t, `host ("rival.sandbox.test") is served by Ingress rival in namespace outside already: `)
+	s.kubectl(t, "delete", "ingress", "rival")
+	s.set(t, map[string]string{"host": s.Host})
 }
 
 // TestAnEdgeThatRestarts restarts what passes requests on, under load. haproxy-ingress does

@@ -137,6 +137,12 @@ func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
 	own := s
 	own.Namespace = "pr-7"
 	own.settled(t, 3)
+	s.set(t, map[string]string{"replicas": "0"})
+	s.onRunner(t, values, temp, reviewStep, 1)
+	if comment, err := os.ReadFile(filepath.Join(temp, "review.md")); err != nil || !strings.Contains(string(comment), "could not be released") {
+		t.Errorf("the comment does not report the failed release (%v): %s", err, comment)
+	}
+	s.set(t, map[string]string{"replicas": "3"})
 	values["PULL_REQUEST"] = "8"
 	if out := s.onRunner(t, values, temp, reviewStep, 1); !strings.Contains(out, "There are 1 review environments already (REVIEW_MOST): pr-7") {
 		t.Errorf("a second one is not refused but:\n%s", out)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,8 +17,8 @@ const requestsForSix = 30
 var startMonitoring = sync.OnceValue(func() error { return startDaemons("monitoring") })
 
 // TestTheReplicasFollowTheRequests scales two services in one program, one with a database
-// and one without, from two pods to six with requests that cost next to no CPU: each on its own
-// requests alone. The first is back at two while the second grows.
+// and one without, from two pods to six with requests that cost next to no CPU: each on its
+// own requests alone. The first is back at two while the second grows.
 func TestTheReplicasFollowTheRequests(t *testing.T) {
 	takeFirst(t, metrics, prometheus)
 	if err := startMonitoring(); err != nil {
@@ -30,6 +31,11 @@ func TestTheReplicasFollowTheRequests(t *testing.T) {
 	t.Logf("the first up, with the first metrics of pods without requests: %.1f s", users.up(t).Seconds())
 	users.staysAsDeclared(t)
 	users.startProbe(t)
+	for _, s := range []story{users, orders} {
+		if body := s.ask(t, "http://"+s.Service+"/users", 1).Body; strings.Contains(body, "Ada") != (s.Service == orders.Service) {
+			t.Errorf("the database, which user-service alone has, is empty, and %s answers %s", s.Service, body)
+		}
+	}
 
 	start, before := time.Now(), names(orders.pods(t))
 	stopUsers := users.start(t, 5*time.Minute, attack{Path: "/users", Rate: requestsForSix})
