@@ -121,6 +121,11 @@ func (d *database) check(ctx context.Context) error {
 	if !d.migrated.Load() {
 		return errors.New("the database is not migrated yet")
 	}
+	// All connections are busy with requests, and a ping would wait behind them. A pod that is
+	// unready for its load would leave it to the others.
+	if s := d.pool.Stat(); s.AcquiredConns() == s.MaxConns() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return d.pool.Ping(ctx)

@@ -143,7 +143,7 @@ func TestValidValuesAreAccepted(t *testing.T) {
 		{"host": "users.example.com", "gateway": "edge/public.internal/https"},
 		{"host": "users.example.com", "ingressClass": "haproxy.internal", "tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"},
 		{"host": `["*.example.com","example.com"]`, "egress": "10.0.0.0/8:5432"},
-		{"kubernetes:kubeconfig": "x", "aws:region": "y"}, // of others
+		{"kubernetes:kubeconfig": "x", "aws:region": "y", "docker:host": "ssh://build"}, // of others
 	} {
 		_, err := read(t, valid)
 		checkError(t, err, "")

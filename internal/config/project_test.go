@@ -43,6 +43,21 @@ func TestREADMEListsEveryKey(t *testing.T) {
 	}
 }
 
+func TestTheDockerfileHasTheDefaultBaseImage(t *testing.T) {
+	t.Parallel()
+	dockerfile, err := os.ReadFile("../../app/Dockerfile")
+	if os.IsNotExist(err) {
+		t.Skip("app/ is another service's")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := regexp.MustCompile(`(?m)^FROM .*\b(golang:\S+) AS golang$`).FindStringSubmatch(string(dockerfile))
+	if image := shippedKeys(t)["goImage"].Default; from != nil && from[1] != image {
+		t.Errorf("app/Dockerfile has %s, and the default of goImage in Pulumi.yaml, and README.md, %v", from[1], image)
+	}
+}
+
 // shippedKeys are those of Pulumi.yaml that are the project's own.
 func shippedKeys(t *testing.T) map[string]workspace.ProjectConfigType {
 	t.Helper()

@@ -172,7 +172,7 @@ func (r *reader) gateway(key string) *microservice.Gateway {
 	if len(parts) < 3 {
 		return nil
 	}
-	return &microservice.Gateway{Namespace: parts[0], Name: parts[1], Listener: parts[2], HTTPS: true}
+	return &microservice.Gateway{Namespace: parts[0], Name: parts[1], Listener: parts[2]}
 }
 
 // integerOr is integer for a value that may be empty.
@@ -218,7 +218,7 @@ func (r *reader) quantity(key, least string) resource.Quantity {
 // checkKeys reports keys that are not read: misspelt ones, and those of another project,
 // such as this one before it was renamed. A provider has keys that are not the program's.
 func (r *reader) checkKeys(keys []string) {
-	provider := map[string]bool{}
+	provider := map[string]bool{"docker": true} // docker:host is the engine's
 	for _, full := range keys {
 		name, key, _ := strings.Cut(full, ":")
 		provider[name] = provider[name] || name != "kubernetes" && !slices.Contains(r.keys, key)

@@ -25,7 +25,7 @@ func (m *Microservice) newAutoscaler(ctx *pulumi.Context, image pulumi.Resource)
 			Metrics:     m.metrics(),
 			// Pods are added fast, because waiting load is lost: every 15 s by 100 % or by 4,
 			// whichever is more. They are removed slowly, because load may come back: after
-			// the window, every minute by 50 % at most.
+			// the window, to half of those of a minute ago at most.
 			Behavior: autoscalingv2.HorizontalPodAutoscalerBehaviorArgs{
 				ScaleUp:   scalingRules(0, scalingPolicy("Percent", 100, 15), scalingPolicy("Pods", 4, 15)),
 				ScaleDown: scalingRules(seconds(m.Args.ScaleDownWindow), scalingPolicy("Percent", 50, 60)),

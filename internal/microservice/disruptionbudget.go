@@ -7,7 +7,7 @@ import (
 
 // newDisruptionBudget declares how many pods a drain of nodes may evict at a time: a
 // quarter, rounded up. A drain thus waits for new pods but never forever: a single pod
-// may go (it serves until its successor does), and so may pods that are not ready.
+// may go, and so may pods that are not ready.
 func (m *Microservice) newDisruptionBudget(ctx *pulumi.Context, deployment pulumi.Resource) error {
 	name := m.Name + "-pdb"
 	_, err := policyv1.NewPodDisruptionBudget(ctx, name, &policyv1.PodDisruptionBudgetArgs{

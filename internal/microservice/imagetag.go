@@ -18,8 +18,9 @@ import (
 )
 
 // tag is the version or, without one, a name for what the image is built from. Such a tag is
-// never moved to another image: registries that clean up keep what an older pod needs, and
-// those whose tags cannot be moved accept it.
+// not moved to another image, unless the base image is, which a digest in goImage prevents:
+// registries that clean up keep what an older pod needs, and those whose tags cannot be
+// moved accept it.
 func (b Build) tag() (string, error) {
 	if b.Version != "" {
 		return b.Version, nil

@@ -83,9 +83,8 @@ func TestAGatewayPassesRequestsForItsHostsOn(t *testing.T) {
 		gateway       microservice.Gateway
 		listener, url string
 	}{
-		"HTTPS":            {microservice.Gateway{Namespace: "edge", Name: "public", HTTPS: true, Port: 443}, "", "https://a.example.com"},
-		"an HTTP listener": {microservice.Gateway{Namespace: "edge", Name: "public", Listener: "web", Port: 80}, "web", "http://a.example.com"},
-		"another port":     {microservice.Gateway{Namespace: "edge", Name: "public", HTTPS: true, Port: 8443}, "", "https://a.example.com:8443"},
+		"HTTPS":            {microservice.Gateway{Namespace: "edge", Name: "public"}, "", "https://a.example.com"},
+		"an HTTP listener": {microservice.Gateway{Namespace: "edge", Name: "public", Listener: "web", URLs: map[string]string{"a.example.com": "http://a.example.com"}}, "web", "http://a.example.com"},
 	} {
 		a := args()
 		a.Outside = microservice.Outside{Hosts: []string{"a.example.com", "*.b.example.com"}, Gateway: &test.gateway}
@@ -385,7 +384,7 @@ func TestTheNetworkPolicyAllowsAllClientsDNSAndThePeers(t *testing.T) {
 	declare(t, "team-a", full()).check(t, map[string]any{
 		"orders-policy:spec.policyTypes":     "[Ingress Egress]",
 		"orders-policy:spec.ingress[0].from": "",
-		"orders-policy:spec.egress": "[map[ports:[map[port:53 protocol:UDP] map[port:53 protocol:TCP]]]" +
+		"orders-policy:spec.egress": "[map[ports:[map[port:53 protocol:UDP] map[port:53 protocol:TCP] map[port:5353 protocol:UDP] map[port:5353 protocol:TCP]]]" +
 			" map[ports:[map[port:5432 protocol:TCP]] to:[map[ipBlock:map[cidr:10.0.0.0/8]]]]" +
 			" map[ports:[map[port:443 protocol:TCP]] to:[map[ipBlock:map[cidr:fd00::/8]]]]]",
 	})

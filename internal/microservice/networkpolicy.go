@@ -10,10 +10,13 @@ import (
 // these to DNS and to the service's peers. Nothing else is allowed where the cluster's
 // network enforces policies; elsewhere it has no effect.
 func (m *Microservice) newNetworkPolicy(ctx *pulumi.Context) error {
-	// The addresses of DNS differ between clusters.
-	egress := networkingv1.NetworkPolicyEgressRuleArray{
-		networkingv1.NetworkPolicyEgressRuleArgs{Ports: networkingv1.NetworkPolicyPortArray{port("UDP", pulumi.Int(53)), port("TCP", pulumi.Int(53))}},
+	// The addresses of DNS differ between clusters. Its pods listen on 5353 with OpenShift, and
+	// it is the pods' port that a policy is about.
+	dns := networkingv1.NetworkPolicyPortArray{}
+	for _, number := range []int{53, 5353} {
+		dns = append(dns, port("UDP", pulumi.Int(number)), port("TCP", pulumi.Int(number)))
 	}
+	egress := networkingv1.NetworkPolicyEgressRuleArray{networkingv1.NetworkPolicyEgressRuleArgs{Ports: dns}}
 	for _, peer := range m.Args.Egress {
 		to := networkingv1.NetworkPolicyPeerArgs{IpBlock: networkingv1.IPBlockArgs{Cidr: pulumi.String(peer.CIDR.String())}}
 		egress = append(egress, networkingv1.NetworkPolicyEgressRuleArgs{

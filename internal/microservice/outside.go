@@ -1,7 +1,7 @@
 package microservice
 
 import (
-	"fmt"
+	"cmp"
 	"strings"
 )
 
@@ -18,9 +18,8 @@ type Outside struct {
 // Gateway is one that others run, for all services of the cluster.
 type Gateway struct {
 	Namespace, Name string
-	Listener        string // one of its listeners, or "" for each that serves the hosts
-	HTTPS           bool   // whether a listener for the first host does
-	Port            int    // of that listener, or 0 for the usual one
+	Listener        string            // one of its listeners, or "" for each that serves the hosts
+	URLs            map[string]string // of the hosts whose scheme and port are known; https otherwise
 }
 
 // String is how the key gateway names it.
@@ -30,21 +29,16 @@ func (g Gateway) String() string {
 
 // URL is where clients outside the cluster reach one of the hosts.
 func (o Outside) URL(host string) string {
-	https, port := o.hasCertificate(), 0
-	if o.Gateway != nil {
-		https, port = o.Gateway.HTTPS, o.Gateway.Port
+	switch {
+	case o.Gateway != nil:
+		return cmp.Or(o.Gateway.URLs[host], "https://"+host)
+	case o.hasCertificate():
+		return "https://" + host
 	}
-	scheme, usual := "http", 80
-	if https {
-		scheme, usual = "https", 443
-	}
-	if port == 0 || port == usual {
-		return scheme + "://" + host
-	}
-	return fmt.Sprintf("%s://%s:%d", scheme, host, port)
+	return "http://" + host
 }
 
-// ExampleOf is a DNS name that a host stands for: itself, unless it has a wildcard.
+// ExampleOf is a DNS name that a host stands for, or its URL: itself, unless it has a wildcard.
 func ExampleOf(host string) string { return strings.Replace(host, "*", "any", 1) }
 
 // hasCertificate reports whether an Ingress serves HTTPS.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"user-service/internal/config"
+	"user-service/internal/render"
 )
 
 // checkAdmission has the API server validate objects by a dry run: fields, values,
@@ -108,11 +109,16 @@ func pulumiManager(live *unstructured.Unstructured, otherwise string) string {
 }
 
 // onlyUpCanTell is true if the namespace does not exist yet or is being deleted, if a quota
-// is used up, by pods that may go meanwhile, or if the user may not write such objects:
-// one for previews need not.
+// is used up, by pods that may go meanwhile, if the user may not write such objects, which
+// one for previews need not, or if a webhook misses the image, or its signature, whose
+// digest is not known here.
 func onlyUpCanTell(err error) bool {
 	return apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) ||
-		apierrors.IsForbidden(err) && mayNot.MatchString(err.Error())
+		apierrors.IsForbidden(err) && mayNot.MatchString(err.Error()) ||
+		strings.Contains(err.Error(), render.Digest) && missesImage.MatchString(err.Error())
 }
 
-var mayNot = regexp.MustCompile(`cannot (patch|create) resource|pods .* exceeded quota`)
+var (
+	mayNot      = regexp.MustCompile(`cannot (patch|create) resource|pods .* exceeded quota`)
+	missesImage = regexp.MustCompile(`(?i)unknown|not found|no matching|signature|attestation`)
+)

@@ -14,8 +14,8 @@ import (
 	"user-service/internal/suggest"
 )
 
-// checkGateway checks that the Gateway exists, and that a listener of it serves each host.
-// It completes the settings with the one that serves the first host.
+// checkGateway checks that the Gateway exists, and that a listener of it serves each host to
+// the service's namespace. It completes the settings with the URLs.
 func checkGateway(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
 	g := o.Gateway
 	gateway, err := cl.Gateway(ctx, g.Namespace, g.Name)
@@ -31,21 +31,30 @@ func checkGateway(ctx context.Context, cl *cluster.Cluster, o *microservice.Outs
 	if err != nil {
 		return err
 	}
-	var chosen []gatewayv1.Listener
+	g.URLs = map[string]string{}
 	for _, host := range o.Hosts {
-		i := slices.IndexFunc(listeners, func(l gatewayv1.Listener) bool { return serves(l, host) })
-		if i < 0 {
+		serving := slices.DeleteFunc(slices.Clone(listeners), func(l gatewayv1.Listener) bool { return !serves(l, host) })
+		if len(serving) == 0 {
 			return fmt.Errorf("host (%q) is served by no listener of gateway (%q): they serve %s: choose such a host, or ask who runs the Gateway for a listener", host, g, hostsOf(listeners))
 		}
-		chosen = append(chosen, listeners[i])
-	}
-	for _, l := range chosen {
-		if g.Namespace != cl.Namespace && servesItsOwnNamespace(l) {
-			return fmt.Errorf("gateway (%q) serves its own namespace alone (allowedRoutes of listener %s), and the service is in %s: ask who runs the Gateway to allow this one", g, l.Name, cl.Namespace)
+		i := slices.IndexFunc(serving, func(l gatewayv1.Listener) bool { return g.Namespace == cl.Namespace || !servesItsOwnNamespace(l) })
+		if i < 0 {
+			return fmt.Errorf("gateway (%q) serves its own namespace alone (allowedRoutes of listener %s), and the service is in %s: ask who runs the Gateway to allow this one", g, serving[0].Name, cl.Namespace)
 		}
+		g.URLs[host] = urlOf(serving[i], host)
 	}
-	g.HTTPS, g.Port = chosen[0].Protocol == gatewayv1.HTTPSProtocolType, int(chosen[0].Port)
 	return nil
+}
+
+func urlOf(l gatewayv1.Listener, host string) string {
+	scheme, usual := "http", gatewayv1.PortNumber(80)
+	if l.Protocol == gatewayv1.HTTPSProtocolType {
+		scheme, usual = "https", 443
+	}
+	if l.Port == usual {
+		return scheme + "://" + host
+	}
+	return fmt.Sprintf("%s://%s:%d", scheme, host, l.Port)
 }
 
 // noGateway says which Gateways there are instead.

@@ -18,10 +18,13 @@ import (
 	"user-service/internal/microservice"
 )
 
+// owns reports whether annotations mark an object as this stack's.
+type owns func(annotations map[string]string) bool
+
 // checkHosts checks that no Ingress or HTTPRoute that others manage serves all paths of a
 // host at the same controller. The controller would decide whose pods get the requests, and
 // an up would take the answers of others for its own.
-func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner string) error {
+func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owns owns) error {
 	if len(c.Service.Outside.Hosts) == 0 || c.Adopt {
 		return nil
 	}
@@ -29,7 +32,7 @@ func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner
 	if c.Service.Outside.Gateway != nil {
 		find = routeHosts
 	}
-	served, err := find(ctx, cl, c.Service.Outside, owner)
+	served, err := find(ctx, cl, c.Service.Outside, owns)
 	if apierrors.IsForbidden(err) {
 		return nil
 	}
@@ -46,15 +49,15 @@ func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owner
 }
 
 // ingressHosts returns the hosts of which Ingresses of the same class serve all paths, each
-// with its Ingress. Those of this stack, the owner, are left out.
-func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owner string) (map[string]string, error) {
+// with its Ingress. Those of this stack are left out.
+func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owns owns) (map[string]string, error) {
 	ingresses, err := cl.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
 	served := map[string]string{}
 	for _, i := range ingresses.Items {
-		if i.Annotations[microservice.OwnerAnnotation] == owner || ptr.Deref(i.Spec.IngressClassName, "") != o.IngressClass {
+		if owns(i.Annotations) || ptr.Deref(i.Spec.IngressClassName, "") != o.IngressClass {
 			continue
 		}
 		for _, rule := range i.Spec.Rules {
@@ -69,11 +72,11 @@ func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outsi
 }
 
 // routeHosts is ingressHosts for the HTTPRoutes of the same Gateway.
-func routeHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owner string) (map[string]string, error) {
+func routeHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owns owns) (map[string]string, error) {
 	routes, err := cl.HTTPRoutes(ctx)
 	served := map[string]string{}
 	for _, r := range routes {
-		if r.Annotations[microservice.OwnerAnnotation] == owner || !slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
+		if owns(r.Annotations) || !slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
 			namespace, listener := ptr.Deref(ref.Namespace, gatewayv1.Namespace(r.Namespace)), ptr.Deref(ref.SectionName, "")
 			return string(namespace) == o.Gateway.Namespace && string(ref.Name) == o.Gateway.Name &&
 				(listener == "" || o.Gateway.Listener == "" || string(listener) == o.Gateway.Listener)

@@ -26,7 +26,7 @@ func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, 
 	case !o.exists() && !c.CreateNamespace:
 		return fmt.Errorf("namespace (%q) does not exist, and createNamespace is false: create it with %s, or have the stack create it with `pulumi config set createNamespace true`",
 			cl.Namespace, cl.Kubectl("create namespace "+cl.Namespace))
-	case o.exists() && o.live.GetDeletionTimestamp() == nil && !isOwn(o.live, stack.Owner(ctx)):
+	case o.exists() && o.live.GetDeletionTimestamp() == nil && !isOwn(ctx, o.live):
 		c.CreateNamespace = false
 	}
 	return nil
@@ -34,9 +34,9 @@ func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, 
 
 // isOwn reports whether a stack has created a namespace. Earlier versions of this program
 // did not write their name, but what they did is as specific.
-func isOwn(namespace *unstructured.Unstructured, owner string) bool {
-	if name := namespace.GetAnnotations()[microservice.OwnerAnnotation]; name != "" {
-		return name == owner
+func isOwn(ctx *pulumi.Context, namespace *unstructured.Unstructured) bool {
+	if annotations := namespace.GetAnnotations(); annotations[microservice.OwnerAnnotation] != "" {
+		return stack.Owns(ctx, annotations)
 	}
 	return isPulumis(namespace) && namespace.GetLabels()[microservice.PodSecurityLabel] == microservice.PodSecurityLevel
 }

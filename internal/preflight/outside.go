@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	"user-service/internal/cluster"
 	"user-service/internal/microservice"
@@ -22,14 +24,14 @@ import (
 // checkOutside checks that the cluster has what the way from outside needs: the Gateway,
 // or the Ingress's class and the certificate or its issuer. It completes the settings with
 // the default class, or with the Gateway's listener. It passes what the user may not read.
-func checkOutside(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
+func checkOutside(ctx context.Context, cl *cluster.Cluster, name string, o *microservice.Outside) error {
 	switch {
 	case len(o.Hosts) == 0:
 		return nil
 	case o.Gateway != nil:
 		return checkGateway(ctx, cl, o)
 	}
-	errs := []error{checkClass(ctx, cl, o)}
+	errs := []error{checkClass(ctx, cl, name, o)}
 	switch {
 	case o.ClusterIssuer != "":
 		errs = append(errs, checkIssuer(ctx, cl, o.ClusterIssuer))
@@ -41,21 +43,25 @@ func checkOutside(ctx context.Context, cl *cluster.Cluster, o *microservice.Outs
 
 // checkClass checks that the cluster has the class. The default one is declared by its name:
 // the API server itself would write it into a new Ingress, but not into one that loses its
-// class.
-func checkClass(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
+// class. A user who may not read the classes leaves the Ingress the one that it has.
+func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *microservice.Outside) error {
 	list, err := cl.NetworkingV1().IngressClasses().List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
+		if live, err := cl.NetworkingV1().Ingresses(cl.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+			o.IngressClass = cmp.Or(o.IngressClass, ptr.Deref(live.Spec.IngressClassName, ""))
+		}
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("list the cluster's IngressClasses: %w", err)
 	}
 	var names []string
+	var newest metav1.Time // of two default classes, the API server takes the newer one
 	wanted := o.IngressClass
 	for _, c := range list.Items {
 		names = append(names, c.Name)
-		if wanted == "" && c.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" {
-			o.IngressClass = c.Name
+		if wanted == "" && c.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" && !c.CreationTimestamp.Before(&newest) {
+			o.IngressClass, newest = c.Name, c.CreationTimestamp
 		}
 	}
 	switch {
@@ -107,6 +113,9 @@ func checkCertificate(ctx context.Context, cl *cluster.Cluster, o *microservice.
 	case apierrors.IsForbidden(err):
 		return nil
 	case apierrors.IsNotFound(err):
+		if _, err := cl.CoreV1().Namespaces().Get(ctx, cl.Namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+			return fmt.Errorf("tlsSecret (%q) does not exist, and neither does namespace %s: have `pulumi up` create the namespace after `pulumi config rm tlsSecret`, then set it again and create the Secret with %s", o.TLSSecret, cl.Namespace, create)
+		}
 		return fmt.Errorf("tlsSecret (%q) does not exist in namespace %s: create it with %s", o.TLSSecret, cl.Namespace, create)
 	case err != nil:
 		return fmt.Errorf("get Secret %s: %w", o.TLSSecret, err)
@@ -114,11 +123,11 @@ func checkCertificate(ctx context.Context, cl *cluster.Cluster, o *microservice.
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	for _, host := range o.Hosts {
 		if err == nil {
-			err = pair.Leaf.VerifyHostname(microservice.ExampleOf(host))
+			err = cluster.VerifyCertificate(pair.Leaf, microservice.ExampleOf(host))
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("tlsSecret (%q) does not have a certificate for host: %w: delete the Secret, and create it with %s", o.TLSSecret, err, create)
+		return fmt.Errorf("tlsSecret (%q) does not have a valid certificate for host: %w: delete the Secret, and create it with %s", o.TLSSecret, err, create)
 	}
 	return nil
 }

@@ -23,11 +23,11 @@ import (
 func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, objects []object) error {
 	var errs []error
 	for _, o := range objects {
-		if !o.exists() || o.kind() == "Namespace" {
+		if !o.exists() || o.kind() == "Namespace" || stack.Owns(ctx, o.live.GetAnnotations()) {
 			continue
 		}
-		switch owner := owner(o.live); {
-		case owner == "" || owner == "stack "+stack.Owner(ctx):
+		switch owner := owner(o); {
+		case owner == "":
 		case !c.Adopt:
 			errs = append(errs, fmt.Errorf("%v in namespace %s is managed by %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", o, cl.Namespace, owner))
 		case o.kind() == "Deployment":
@@ -66,9 +66,10 @@ func containerNames(deployment *unstructured.Unstructured) (names []string) {
 	return names
 }
 
-// owner returns whose an object is, or "" for one of a stack that an earlier version of
-// this program has deployed, which did not write its name.
-func owner(live *unstructured.Unstructured) string {
+// owner returns whose an object is, or "" for one that an earlier version of this program
+// has deployed, which wrote the service's name but not the stack's.
+func owner(o object) string {
+	live := o.live
 	if name := live.GetAnnotations()[microservice.OwnerAnnotation]; name != "" {
 		return "stack " + name
 	}
@@ -76,7 +77,10 @@ func owner(live *unstructured.Unstructured) string {
 		return "Helm release " + release
 	}
 	if isPulumis(live) {
-		return ""
+		if live.GetLabels()["app"] == o.declared.GetLabels()["app"] {
+			return ""
+		}
+		return "another Pulumi program"
 	}
 	for _, fields := range live.GetManagedFields() {
 		if fields.Manager != "kube-controller-manager" {

@@ -3,6 +3,7 @@
 package preflight
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -28,16 +29,16 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err := checkVersion(cl); err != nil {
 		return nil, err
 	}
-	if err := checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin); err != nil {
+	err = errors.Join(
+		checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin),
+		checkOutside(ctx.Context(), cl, c.Name, &c.Service.Outside),
+		checkMonitoring(ctx.Context(), cl, c.Service.Monitoring),
+	)
+	if err != nil {
 		return nil, err
 	}
-	if err := checkOutside(ctx.Context(), cl, &c.Service.Outside); err != nil {
-		return nil, err
-	}
-	if err := checkHosts(ctx.Context(), cl, *c, stack.Owner(ctx)); err != nil {
-		return nil, err
-	}
-	if err := checkMonitoring(ctx.Context(), cl, c.Service.Monitoring); err != nil {
+	owns := func(annotations map[string]string) bool { return stack.Owns(ctx, annotations) }
+	if err := checkHosts(ctx.Context(), cl, *c, owns); err != nil {
 		return nil, err
 	}
 	all := *c

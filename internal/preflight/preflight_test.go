@@ -38,7 +38,7 @@ const nowhere = "127.0.0.1:1"
 func TestAPreviewHasTheAPIServerValidateWhatIsDeclared(t *testing.T) {
 	t.Parallel()
 	s := &apiServer{answers: map[string]string{
-		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"managedFields": [
+		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"labels": {"app": "orders"}, "managedFields": [
 			{"manager": "pulumi-kubernetes-1", "operation": "Update"}, {"manager": "pulumi-kubernetes-2", "operation": "Apply"},
 			{"manager": "kubectl-label", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {}}}},
 			{"manager": "kubectl-rollout", "operation": "Update", "fieldsV1": {"f:spec": {"f:template": {"f:metadata": {}}}}}]}}`,
@@ -65,10 +65,12 @@ func TestAPreviewHasTheAPIServerValidateAPod(t *testing.T) {
 	const pod = `pods "orders-deployment-abcde" is forbidden: `
 	for message, test := range map[string]struct{ want, infos string }{
 		"": {},
-		pod + "failed quota: compute: must specify limits.cpu for: orders":                    {want: "the API server rejects pods of Deployment orders-deployment: "},
-		pod + `violates PodSecurity "restricted:latest": privileged (container "istio-init")`: {want: "the API server rejects pods of Deployment orders-deployment: "},
-		pod + "exceeded quota: pods, requested: pods=1, used: pods=3, limited: pods=3":        {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
-		`pods is forbidden: User "ci" cannot create resource "pods"`:                          {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
+		pod + "failed quota: compute: must specify limits.cpu for: orders":                                   {want: "the API server rejects pods of Deployment orders-deployment: "},
+		pod + `violates PodSecurity "restricted:latest": privileged (container "istio-init")`:                {want: "the API server rejects pods of Deployment orders-deployment: "},
+		pod + "exceeded quota: pods, requested: pods=1, used: pods=3, limited: pods=3":                       {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
+		`admission webhook "verify" denied the request: shop/orders@` + render.Digest + ": MANIFEST_UNKNOWN": {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
+		`admission webhook "repos" denied the request: shop/orders@` + render.Digest + " is not in acme/":    {want: "the API server rejects pods of Deployment orders-deployment: "},
+		`pods is forbidden: User "ci" cannot create resource "pods"`:                                         {infos: "pods of Deployment orders-deployment: only `pulumi up` can check it: "},
 	} {
 		s := &apiServer{answers: map[string]string{}}
 		if message != "" {
@@ -156,8 +158,8 @@ func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"annotations": {"microservice/stack": "shop/prod"}},
 			"spec": {"selector": {"matchLabels": {"app": "orders"}}}}`,
 		"GET orders-hpa":    `{"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}}`,
-		"GET orders":        `{"kind": "Service", "apiVersion": "v1", "metadata": {"managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}}`,
-		"GET orders-pdb":    `{"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "metadata": {"managedFields": [{"manager": "kubectl-edit"}, {"manager": "pulumi-kubernetes-1"}]}}`,
+		"GET orders":        `{"kind": "Service", "apiVersion": "v1", "metadata": {"labels": {"app": "orders"}, "managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}}`,
+		"GET orders-pdb":    `{"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "metadata": {"labels": {"app": "orders"}, "managedFields": [{"manager": "kubectl-edit"}, {"manager": "pulumi-kubernetes-1"}]}}`,
 		"GET orders-policy": `{"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"meta.helm.sh/release-name": "users"}}}`,
 	}}
 	hint := ": choose another namespace or name with |pulumi config set namespace <namespace>| or |pulumi config set name <name>|, or take it over with |pulumi config set adopt true|"
@@ -169,6 +171,41 @@ func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 	}
 	_, _, err := check(t, s, false, map[string]string{"adopt": "true"})
 	checkError(t, err, "")
+}
+
+func TestWhatAnotherPulumiProgramDeclaresIsNotThisOnes(t *testing.T) {
+	t.Parallel()
+	_, _, err := check(t, &apiServer{answers: map[string]string{
+		"GET orders": `{"kind": "Service", "apiVersion": "v1", "metadata": {"managedFields": [{"manager": "pulumi-kubernetes-1"}]}}`,
+	}}, true, nil)
+	checkError(t, err, "Service orders in namespace default is managed by another Pulumi program: choose another namespace or name with |pulumi config set namespace <namespace>| or |pulumi config set name <name>|, or take it over with |pulumi config set adopt true|")
+}
+
+// TestAUserWhoMayNotReadTheClassesLeavesAnIngressItsOwn would otherwise find the field
+// missing, which has the API server remove it.
+func TestAUserWhoMayNotReadTheClassesLeavesAnIngressItsOwn(t *testing.T) {
+	t.Parallel()
+	c, _, err := check(t, &apiServer{answers: map[string]string{
+		"GET ingressclasses": failure(403, "Forbidden", "no"), "GET ingresses": failure(403, "Forbidden", "no"),
+		"GET orders": `{"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}, "spec": {"ingressClassName": "haproxy"}}`,
+	}}, false, map[string]string{"host": "shop.example.com"})
+	checkError(t, err, "")
+	if got := c.Service.Outside.IngressClass; got != "haproxy" {
+		t.Errorf("the class is %q", got)
+	}
+}
+
+func TestOfTwoDefaultClassesTheNewerOneCounts(t *testing.T) {
+	t.Parallel()
+	class := func(name, created string) string {
+		return fmt.Sprintf(`{"metadata": {"name": %q, "creationTimestamp": %q, "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}}`, name, created)
+	}
+	classes := `{"kind": "IngressClassList", "apiVersion": "networking.k8s.io/v1", "items": [` + class("haproxy", "2026-02-02T00:00:00Z") + "," + class("traefik", "2026-01-01T00:00:00Z") + `]}`
+	c, _, err := check(t, &apiServer{answers: map[string]string{"GET ingressclasses": classes}}, false, map[string]string{"host": "shop.example.com"})
+	checkError(t, err, "")
+	if got := c.Service.Outside.IngressClass; got != "haproxy" {
+		t.Errorf("the class is %q", got)
+	}
 }
 
 func TestAnIngressNeedsItsClassAndItsCertificate(t *testing.T) {
@@ -194,9 +231,11 @@ func TestAnIngressNeedsItsClassAndItsCertificate(t *testing.T) {
 		"an unknown issuer":    {classes: list(byDefault), issuers: list(""), changes: map[string]string{"clusterIssuer": "letsencrypt"}, want: `clusterIssuer ("letsencrypt") is not on the cluster: it has none`},
 		"no cert-manager":      {classes: list(byDefault), issuers: none, changes: map[string]string{"clusterIssuer": "letsencrypt"}, want: `clusterIssuer ("letsencrypt") needs cert-manager, which the cluster does not have: install it, or name a certificate of your own with |pulumi config set tlsSecret <name>|`},
 		"no certificate":       {classes: list(byDefault), secret: none, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not exist in namespace default: ` + create},
-		"a certificate":        {classes: list(byDefault), secret: certificate(t, "*.example.com"), changes: map[string]string{"tlsSecret": "shop-tls"}},
-		"another certificate":  {classes: list(byDefault), secret: certificate(t, "example.org"), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a certificate for host: x509: certificate is valid for example.org, not shop.example.com: delete the Secret, and ` + create},
-		"an empty certificate": {classes: list(byDefault), secret: `{"kind": "Secret", "apiVersion": "v1"}`, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a certificate for host: tls: failed to find any PEM data in certificate input: delete the Secret, and ` + create},
+		"a certificate":        {classes: list(byDefault), secret: certificate(t, "*.example.com", time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}},
+		"another certificate":  {classes: list(byDefault), secret: certificate(t, "example.org", time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: x509: certificate is valid for example.org, not shop.example.com: delete the Secret, and ` + create},
+		"an old certificate":   {classes: list(byDefault), secret: certificate(t, "*.example.com", -48*time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: the certificate expired on ` + time.Now().Add(-48*time.Hour).UTC().Format(time.DateOnly) + ": delete the Secret, and " + create},
+		"no namespace either":  {classes: list(byDefault), secret: none, changes: map[string]string{"tlsSecret": "shop-tls", "namespace": "team-a"}, want: `tlsSecret ("shop-tls") does not exist, and neither does namespace team-a: have |pulumi up| create the namespace after |pulumi config rm tlsSecret|, then set it again and ` + strings.Replace(strings.Replace(create, "create it", "create the Secret", 1), "namespace default", "namespace team-a", 1)},
+		"an empty certificate": {classes: list(byDefault), secret: `{"kind": "Secret", "apiVersion": "v1"}`, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: tls: failed to find any PEM data in certificate input: delete the Secret, and ` + create},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -223,6 +262,7 @@ func TestAGatewayNeedsAListenerForTheHost(t *testing.T) {
 	}{
 		"HTTPS first":            {gateway: gateway(http + "," + https), url: "https://shop.example.com:8443"},
 		"a listener":             {gateway: gateway(http + "," + https), chosen: "/http", url: "http://shop.example.com"},
+		"one that is not closed": {gateway: gateway(strings.Replace(https, "All", "Same", 1) + "," + http), url: "http://shop.example.com"},
 		"a wildcard":             {gateway: gateway(https), host: "*.shop.example.com", url: "https://*.shop.example.com:8443"},
 		"not for this user":      {gateway: notYours, url: "https://shop.example.com"},
 		"a misspelt Gateway":     {gateway: none, list: list, want: "gateway (%q) is not on the cluster: it has edge/public: choose one with |pulumi config set gateway edge/public|"},
@@ -310,14 +350,14 @@ func TestMonitoringNeedsPrometheusOperator(t *testing.T) {
 	}
 }
 
-// certificate is a Secret with a certificate for a host.
-func certificate(t *testing.T, host string) string {
+// certificate is a Secret with a certificate for a host, and for a time.
+func certificate(t *testing.T, host string, valid time.Duration) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotAfter: time.Now().Add(valid)}
 	signed, err1 := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	encoded, err2 := x509.MarshalPKCS8PrivateKey(key)
 	secret, err3 := json.Marshal(map[string]any{"kind": "Secret", "apiVersion": "v1", "data": map[string][]byte{
@@ -401,6 +441,8 @@ func TestARegistryThatRejectsTheLoginIsAnError(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		case username == "reader" && r.Method == http.MethodPost:
 			w.WriteHeader(http.StatusForbidden)
+		case username == "nobody" && r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusNotFound)
 		default:
 			images.ServeHTTP(w, r)
 		}
@@ -414,6 +456,8 @@ func TestARegistryThatRejectsTheLoginIsAnError(t *testing.T) {
 		"a login":          {host, "robot", "open-sesame", ""},
 		"a wrong password": {host, "robot", "open-barley", fmt.Sprintf(rejected, "robot", "401 Unauthorized")},
 		"one only to pull": {host, "reader", "open-sesame", fmt.Sprintf(rejected, "reader", "403 Forbidden")},
+		"no repository": {host, "nobody", "open-sesame", host + ` refuses a push to image ("` + host + `/orders"): POST http://` + host + `/v2/orders/blobs/uploads/: unexpected status code 404 Not Found: ` +
+			`create the repository there, or correct it with |pulumi config set image <repository>|`},
 		"no registry": {nowhere, "robot", "open-sesame", `127.0.0.1:1, the registry of image, does not answer: creating push check transport for 127.0.0.1:1 failed: ` +
 			`Get "https://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused; Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused: ` +
 			`start it, or correct the name with |pulumi config set image <repository>|`},

@@ -29,8 +29,6 @@ func checkRegistryLogin(ctx context.Context, repository string, login microservi
 		return fmt.Errorf("image (%q): %w", repository, err)
 	}
 	repo := registry.Repo(path)
-	ctx, cancel := context.WithTimeout(ctx, cluster.RequestTimeout)
-	defer cancel()
 	err = remote.CheckPushPermission(repo.Tag("latest"), keychain{login}, withContext{ctx})
 	var answer *transport.Error
 	switch {
@@ -39,6 +37,8 @@ func checkRegistryLogin(ctx context.Context, repository string, login microservi
 	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
 		return fmt.Errorf("%s rejected registryUsername (%q) and registryPassword: %w: set them with `pulumi config set registryUsername <name>` and `pulumi config set --secret registryPassword`",
 			repo.RegistryStr(), login.Username, err)
+	case answer != nil:
+		return fmt.Errorf("%s refuses a push to image (%q): %w: create the repository there, or correct it with `pulumi config set image <repository>`", repo.RegistryStr(), repository, err)
 	}
 	return fmt.Errorf("%s, the registry of image, does not answer: %w: start it, or correct the name with `pulumi config set image <repository>`", repo.RegistryStr(), err)
 }
@@ -50,9 +50,13 @@ func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) {
 	return &authn.Basic{Username: k.Username, Password: k.Password}, nil
 }
 
-// withContext gives requests the deadline that CheckPushPermission takes no context for.
+// withContext ends requests with a context, and those without an answer after a time:
+// CheckPushPermission takes no context, and cancels its upload after it has returned.
 type withContext struct{ context.Context }
 
 func (c withContext) RoundTrip(request *http.Request) (*http.Response, error) {
-	return http.DefaultTransport.RoundTrip(request.WithContext(c))
+	ctx, cancel := context.WithTimeout(c, cluster.RequestTimeout)
+	response, err := http.DefaultTransport.RoundTrip(request.WithContext(ctx))
+	context.AfterFunc(ctx, cancel)
+	return response, err
 }

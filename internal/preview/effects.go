@@ -97,12 +97,12 @@ func sizes(objects []*unstructured.Unstructured) string {
 	return strings.Join(sizes, ", ")
 }
 
-// buildSetting finds a changed line of a setting that goes into images.
-var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+\S*\b(image|version|goImage|platform):`)
+// buildSetting finds a changed line of a setting that goes into images, or of a default.
+var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+(\S*\b(image|version|goImage|platform)|default):`)
 
 // builds says which images may change: those whose source or build settings do.
 func (p preview) builds(file string, rendered *render.Rendered) (lines []string) {
-	settings, err := p.git("diff", "--unified=0", p.base, "--", file)
+	settings, err := p.git("diff", "--unified=0", p.base, "--", file, "Pulumi.yaml")
 	for _, resource := range rendered.Resources {
 		build := resource.Inputs["build"]
 		if !build.IsObject() {

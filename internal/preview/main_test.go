@@ -37,6 +37,7 @@ func TestAPreviewShowsTheEffectsOfAChange(t *testing.T) {
 		"no secret any more": {"Pulumi.autoscaled.yaml", "  shop:secretEnv:\n    TOKEN:\n      secure: v1:dG9rZW4=\n", "",
 			"autoscaled: orders 2 to 10 pods, 8 objects\n    restarts: all pods of Deployment orders-deployment in namespace team-a\n    deletes: Secret orders-env-0a1b2c3d in namespace team-a\n" + fixed},
 		"another base image":       {"Pulumi.fixed.yaml", "", "  shop:goImage: golang:1.99\n", autoscaled + fixed + builds},
+		"another default of it":    {"Pulumi.yaml", "golang:1.26-alpine", "golang:1.99-alpine", autoscaled + builds + fixed + builds},
 		"other source":             {"app/main.go", "main", "other", autoscaled + builds + fixed + builds},
 		"another file of source":   {"app/more.go", "", "package main\n", autoscaled + builds + fixed + builds},
 		"a source of no influence": {"docs/more.md", "", "More.\n", autoscaled + fixed},

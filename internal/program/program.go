@@ -59,7 +59,11 @@ func Errors(err error) []error {
 	case logged:
 		return Errors(e.error)
 	case interface{ Unwrap() []error }:
-		return e.Unwrap()
+		var all []error
+		for _, each := range e.Unwrap() {
+			all = append(all, Errors(each)...)
+		}
+		return all
 	}
 	return []error{err}
 }

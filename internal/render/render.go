@@ -37,7 +37,8 @@ func Stack(s stackfile.Stack) (*Rendered, error) {
 
 // Config renders what a run of the program is about to declare.
 func Config(ctx *pulumi.Context, c config.Config) (*Rendered, error) {
-	return render(stackfile.Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error { return declare(ctx, c) })
+	return render(stackfile.Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error { return declare(ctx, c) },
+		func(info *pulumi.RunInfo) { info.Organization = ctx.Organization() })
 }
 
 func declare(ctx *pulumi.Context, c config.Config) error {
@@ -51,6 +52,7 @@ func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) 
 	r := &recorder{}
 	withConfig := func(info *pulumi.RunInfo) {
 		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, s.Secrets, false
+		info.Organization = "" // not that of an environment variable
 	}
 	var original error // RunErr wraps it
 	err := pulumi.RunErr(

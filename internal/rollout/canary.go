@@ -93,6 +93,10 @@ func (r rollout) prove(ctx context.Context, pods corev1.PodTemplateSpec, show fu
 		if err != nil {
 			return err
 		}
+		if pod.Status.Phase == corev1.PodSucceeded {
+			p := r.podProblem(ctx, pod)
+			return cluster.Permanent(fmt.Errorf("the canary has ended instead of serving: %s%s", p.what, indent(p.log)))
+		}
 		if !ready.observe(pod) {
 			return errors.New("the canary is not ready")
 		}
@@ -131,10 +135,10 @@ func (r rollout) canary(d *appsv1.Deployment, pods corev1.PodTemplateSpec) *batc
 		},
 		Spec: batchv1.JobSpec{
 			Template: pods,
-			// As in a Deployment, the container is restarted however often it exits.
+			// As in a Deployment, the container is restarted however often it fails.
 			BackoffLimit:            ptr.To(int32(math.MaxInt32)),
 			ActiveDeadlineSeconds:   ptr.To(int64((r.args.RolloutTimeout + time.Minute).Seconds())),
-			TTLSecondsAfterFinished: ptr.To(int32(0)),
+			TTLSecondsAfterFinished: ptr.To(int32(15)), // in which one that ends is seen
 		},
 	}
 }
@@ -214,11 +218,15 @@ func (r rollout) smoke(ctx context.Context, pod corev1.Pod) error {
 	}
 	api := r.CoreV1().RESTClient().(*rest.RESTClient)
 	proxy := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy", pod.Namespace, pod.Name, r.args.Port)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, api.Get().RequestURI(proxy+r.args.SmokePath).URL().String(), nil)
-	if err != nil {
+	proxied := api.Get().RequestURI(proxy + r.args.SmokePath)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, proxied.URL().String(), nil)
+	if err := errors.Join(proxied.Error(), err); err != nil {
 		return cluster.Permanent(fmt.Errorf("smokePath (%q): %w", r.args.SmokePath, err))
 	}
-	response, err := api.Client.Do(request)
+	client := *api.Client
+	// Elsewhere, the answer would not be the canary's, and the cluster's credentials be known.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -230,7 +238,7 @@ func (r rollout) smoke(ctx context.Context, pod corev1.Pod) error {
 	// Cut after redacting, or half a secret would be left.
 	answer := strings.TrimSpace(r.redact(string(body)))
 	answer = answer[:min(len(answer), 500)]
-	return cluster.Permanent(fmt.Errorf("the canary answers %s (smokePath) with %s: %s%s", r.args.SmokePath, response.Status, answer, indent(r.log(ctx, pod))))
+	return cluster.Permanent(fmt.Errorf("the canary answers %s (smokePath) with %s: %s%s", r.args.SmokePath, response.Status, answer, indent(r.log(ctx, pod, r.name))))
 }
 
 // explainCanary adds to the last error what the canary's pod reports.

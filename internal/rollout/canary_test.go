@@ -32,6 +32,7 @@ func TestACanaryHasToStayReady(t *testing.T) {
 	}{
 		"stays ready":    {time.Hour, 11 * time.Second, ""},
 		"dies after 6 s": {6 * time.Second, 25 * time.Second, begins + "the canary has not stayed ready for 10s\n1 of its pods: Error, exit code 2; the last log lines of one:\n    out of luck\nFix this and run `pulumi up` again"},
+		"ends":           {3 * time.Second, 3 * time.Second, "orders: the canary has ended instead of serving: Completed, exit code 0; the last log lines of one:\n    usage\nThe pods of the previous revision go on serving"},
 		"has no pod":     {0, 25 * time.Second, begins + "the canary has no pod\nwhat its pods report is unknown: the canary has no pod\nFix this and run `pulumi up` again"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +56,10 @@ func TestACanaryHasToStayReady(t *testing.T) {
 								c := &pod.Status.ContainerStatuses[0]
 								c.RestartCount++
 								c.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 2, Message: "out of luck"}
+								if name == "ends" {
+									pod.Status.Phase = corev1.PodSucceeded
+									c.State.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed", Message: "usage"}
+								}
 								_, _ = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 							}
 						}
@@ -92,7 +97,7 @@ func TestACanaryIsLikeThePodsButForNobodyAndForATime(t *testing.T) {
 	if *pod.Spec.TerminationGracePeriodSeconds != 1 || pod.Spec.Containers[0].Lifecycle != nil {
 		t.Errorf("the pod drains: %+v", pod.Spec)
 	}
-	if *job.Spec.ActiveDeadlineSeconds != 85 || *job.Spec.TTLSecondsAfterFinished != 0 || job.OwnerReferences[0].UID != "u-1" || job.Annotations[microservice.OwnerAnnotation] != "shop/dev" {
+	if *job.Spec.ActiveDeadlineSeconds != 85 || *job.Spec.TTLSecondsAfterFinished != 15 || job.OwnerReferences[0].UID != "u-1" || job.Annotations[microservice.OwnerAnnotation] != "shop/dev" {
 		t.Errorf("the Job is %+v", job)
 	}
 }
@@ -145,7 +150,7 @@ func TestOnlyAChangedPodTemplateHasACanary(t *testing.T) {
 
 func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]string{200: "", 204: "", 500: "the canary answers /users?page=1 (smokePath) with 500 Internal Server Error: no database [secret]; the last log lines of one:\n    the log", 404: "the canary answers /users?page=1 (smokePath) with 404 Not Found: no database [secret]; the last log lines of one:\n    the log"} {
+	for status, want := range map[int]string{200: "", 204: "", 302: "the canary answers /users?page=1 (smokePath) with 302 Found: no database [secret]; the last log lines of one:\n    the log", 500: "the canary answers /users?page=1 (smokePath) with 500 Internal Server Error: no database [secret]; the last log lines of one:\n    the log", 404: "the canary answers /users?page=1 (smokePath) with 404 Not Found: no database [secret]; the last log lines of one:\n    the log"} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			t.Parallel()
 			r := newRollout()
@@ -154,6 +159,7 @@ func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 				case strings.HasSuffix(request.URL.Path, "/log"):
 					_, _ = w.Write([]byte("the log"))
 				case request.URL.String() == "/api/v1/namespaces/prod/pods/canary-1:9090/proxy/users?page=1":
+					w.Header().Set("Location", "http://elsewhere.example.com/")
 					w.WriteHeader(status)
 					if status != http.StatusNoContent {
 						_, _ = w.Write([]byte("no database abracadabra"))
@@ -170,6 +176,14 @@ func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 			checkError(t, err, want, want != "")
 		})
 	}
+}
+
+func TestASmokePathMustBeOne(t *testing.T) {
+	t.Parallel()
+	r := newRollout()
+	r.Cluster = clusterOf(t, func(w http.ResponseWriter, request *http.Request) { t.Errorf("asked for %s", request.URL) })
+	r.args.SmokePath = "/%zz"
+	checkError(t, r.smoke(t.Context(), corev1.Pod{ObjectMeta: metadata("canary-1")}), `smokePath ("/%zz"): parse "/api/v1/namespaces/prod/pods/canary-1:0/proxy/%zz": invalid URL escape "%zz"`, true)
 }
 
 // clusterOf is one whose API server answers so.

@@ -91,11 +91,30 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 			return problem{what: fmt.Sprintf("%s, for platform %s: %s (if the cluster is adding nodes, raise rolloutTimeout)", c.Reason, r.args.Build.Platform, c.Message)}
 		}
 	}
-	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == r.name })
+	isOwn := func(c corev1.ContainerStatus) bool { return c.Name == r.name }
+	i := slices.IndexFunc(pod.Status.ContainerStatuses, isOwn)
 	if i < 0 {
 		return problem{what: string(pod.Status.Phase) + r.lastEvent(ctx, pod.Name, "type=Warning")}
 	}
-	c := pod.Status.ContainerStatuses[i]
+	own := pod.Status.ContainerStatuses[i]
+	others := slices.DeleteFunc(slices.Clone(pod.Status.ContainerStatuses), isOwn)
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, []corev1.ContainerStatus{own}, others) {
+		if p := r.containerProblem(ctx, pod, c); !c.Ready && !isOwn(c) {
+			return problem{"container " + c.Name + ", which others have added: " + p.what, p.log}
+		} else if p.what != "" && isOwn(c) {
+			return p
+		}
+	}
+	for _, c := range pod.Status.Conditions { // a readiness gate, such as a load balancer's
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse {
+			return problem{what: c.Reason + ": " + c.Message}
+		}
+	}
+	return problem{}
+}
+
+// containerProblem is podProblem for one container.
+func (r rollout) containerProblem(ctx context.Context, pod corev1.Pod, c corev1.ContainerStatus) problem {
 	ended, waiting := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated), c.State.Waiting
 	switch {
 	case ended != nil:
@@ -110,7 +129,7 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 	case waiting != nil:
 		return problem{what: waiting.Reason + r.lastEvent(ctx, pod.Name, "type=Warning")}
 	case !c.Ready:
-		return problem{"running and not ready" + r.lastEvent(ctx, pod.Name, "type=Warning"), r.log(ctx, pod)}
+		return problem{"running and not ready" + r.lastEvent(ctx, pod.Name, "type=Warning"), r.log(ctx, pod, c.Name)}
 	}
 	return problem{}
 }
@@ -139,10 +158,10 @@ func (r rollout) lastEvent(ctx context.Context, name, kind string) string {
 	return message
 }
 
-// log is the end of the log of a pod's container.
-func (r rollout) log(ctx context.Context, pod corev1.Pod) string {
+// log is the end of the log of a container.
+func (r rollout) log(ctx context.Context, pod corev1.Pod, container string) string {
 	lines := int64(5)
-	log, err := r.CoreV1().Pods(r.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: r.name, TailLines: &lines}).DoRaw(ctx)
+	log, err := r.CoreV1().Pods(r.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container, TailLines: &lines}).DoRaw(ctx)
 	if err != nil {
 		return err.Error()
 	}

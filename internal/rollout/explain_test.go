@@ -27,6 +27,16 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 	crashing := orders(false, "CrashLoopBackOff", "back-off 20s", &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 3, Message: "connecting\nno database\n"})
 	exited := orders(false, "", "", nil)
 	exited.ContainerStatuses[1].State.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed"}
+	ready := func(status corev1.PodStatus, container int) corev1.PodStatus {
+		status.ContainerStatuses[container].Ready = false
+		status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "ContainersNotReady"}}
+		return status
+	}
+	sidecar := ready(orders(true, "", "", nil), 0)
+	initializing := orders(false, "PodInitializing", "", nil)
+	initializing.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "y: not found"}}}}
+	gated := orders(true, "", "", nil)
+	gated.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "ReadinessGatesNotReady", Message: "the load balancer has no target"}}
 	unscheduled := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "Insufficient memory."}
 	for name, test := range map[string]struct {
 		revision string
@@ -43,6 +53,9 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 		"without containers":       {"2", corev1.PodStatus{Phase: corev1.PodPending}, "2 of its pods: Pending: the latest\n"},
 		"without a node":           {"2", corev1.PodStatus{Conditions: []corev1.PodCondition{unscheduled}}, "2 of its pods: Unschedulable, for platform linux/arm64: Insufficient memory. (if the cluster is adding nodes, raise rolloutTimeout)\n"},
 		"never ready":              {"2", orders(false, "", "", nil), "2 of its pods: running and not ready: the latest; the last log lines of one:\n    fake logs\n"},
+		"beside an unready one":    {"2", sidecar, "2 of its pods: container injected, which others have added: running and not ready: the latest; the last log lines of one:\n    fake logs\n"},
+		"being initialized":        {"2", initializing, "2 of its pods: container init, which others have added: ImagePullBackOff: y: not found\n"},
+		"behind a readiness gate":  {"2", gated, "2 of its pods: ReadinessGatesNotReady: the load balancer has no target\n"},
 		"ready":                    {"2", orders(true, "", "", nil), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +69,7 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 			r := newRollout(objects...)
 			checkExplanation(t, r, test.want)
 			for _, action := range r.Interface.(*fake.Clientset).Actions() {
-				if log, ok := action.(clienttesting.GenericActionImpl); ok && log.Value.(*corev1.PodLogOptions).Container != "orders" {
+				if log, ok := action.(clienttesting.GenericActionImpl); ok && log.Value.(*corev1.PodLogOptions).Container != map[bool]string{true: "injected", false: "orders"}[name == "beside an unready one"] {
 					t.Errorf("the log is that of %+v", log.Value)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,12 +22,14 @@ import (
 // unreachable is the error of connecting to an address that clients may reach all the same.
 type unreachable struct{ error }
 
+func (u unreachable) Unwrap() error { return u.error }
+
 // waitForOutside waits until the Ingress or the Gateway has taken the service on and has an
 // address and, if this machine can connect to that, until a request through it reaches a pod.
 func (r rollout) waitForOutside(ctx context.Context) error {
 	err := cluster.Poll(ctx, r.args.RolloutTimeout, func(ctx context.Context) error {
 		err := r.checkOutside(ctx)
-		if errors.As(err, &unreachable{}) {
+		if errors.As(err, &unreachable{}) && !mayComeLater(err) {
 			return cluster.Permanent(err)
 		}
 		return err
@@ -42,6 +45,13 @@ func (r rollout) waitForOutside(ctx context.Context) error {
 		r.name, r.args.RolloutTimeout, err, r.Kubectl("--namespace "+r.Namespace+" describe "+kind+" "+r.name))
 }
 
+// mayComeLater reports whether an address does not answer as that of a new load balancer,
+// which refuses at first, or has no name in DNS yet.
+func mayComeLater(err error) bool {
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	return errors.Is(err, syscall.ECONNREFUSED) || isDNS && dns.IsNotFound
+}
+
 func (r rollout) checkOutside(ctx context.Context) error {
 	find := r.ingressAddress
 	if r.args.Outside.Gateway != nil {
@@ -52,8 +62,8 @@ func (r rollout) checkOutside(ctx context.Context) error {
 		return err
 	}
 	for _, host := range r.args.Outside.Hosts {
-		host = microservice.ExampleOf(host)
-		if err := request(ctx, clientOf(host, address), r.args.Outside.URL(host)+r.args.ReadinessPath); err != nil {
+		url := microservice.ExampleOf(r.args.Outside.URL(host)) + r.args.ReadinessPath
+		if err := request(ctx, clientOf(microservice.ExampleOf(host), address), url); err != nil {
 			return fmt.Errorf("at %s: %w", address, err)
 		}
 	}
@@ -150,7 +160,7 @@ func clientOf(host, address string) *http.Client {
 			},
 			TLSClientConfig: &tls.Config{
 				InsecureSkipVerify: true,
-				VerifyConnection:   func(s tls.ConnectionState) error { return s.PeerCertificates[0].VerifyHostname(host) },
+				VerifyConnection:   func(s tls.ConnectionState) error { return cluster.VerifyCertificate(s.PeerCertificates[0], host) },
 			},
 		},
 	}

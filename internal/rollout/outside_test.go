@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -31,6 +32,25 @@ func TestAnIngressWithoutAnAddressIsWaitedForAndOneOutOfReachIsNot(t *testing.T)
 	r.Interface = newRollout(ingress).Interface
 	if err := r.waitForOutside(t.Context()); !errors.As(err, &unreachable{}) || !strings.HasPrefix(err.Error(), `at no host: Get "http://any.example.com/ready": dial tcp: lookup no host: `) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAnAddressThatRefusesOrHasNoNameYetIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for address, test := range map[string]struct {
+		ctx  context.Context
+		want bool
+	}{
+		"127.0.0.1": {t.Context(), true}, // nothing listens on port 1
+		"no host":   {t.Context(), true},
+		"127.0.0.2": {ended, false},
+	} {
+		err := request(test.ctx, clientOf("any.example.com", address), "http://any.example.com:1")
+		if got := mayComeLater(err); got != test.want {
+			t.Errorf("%s may come later: %t, want %t: %v", address, got, test.want, err)
+		}
 	}
 }
 

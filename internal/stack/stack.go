@@ -12,8 +12,18 @@ import (
 	"user-service/internal/microservice"
 )
 
-// Owner is what objects of a stack are marked with.
-func Owner(ctx *pulumi.Context) string { return ctx.Project() + "/" + ctx.Stack() }
+// Owner is what objects of a stack are marked with. Backends without organizations call
+// their own "organization".
+func Owner(ctx *pulumi.Context) string {
+	return strings.TrimPrefix(ctx.Organization()+"/", "organization/") + ctx.Project() + "/" + ctx.Stack()
+}
+
+// Owns reports whether annotations mark an object as the stack's. Earlier versions left the
+// organization out.
+func Owns(ctx *pulumi.Context, annotations map[string]string) bool {
+	owner := annotations[microservice.OwnerAnnotation]
+	return owner == Owner(ctx) || owner == ctx.Project()+"/"+ctx.Stack()
+}
 
 // Declare declares the stack's resources and outputs, and returns its services.
 func Declare(ctx *pulumi.Context, c config.Config) ([]*microservice.Microservice, error) {

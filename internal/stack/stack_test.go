@@ -6,9 +6,12 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"user-service/internal/microservice"
 	"user-service/internal/render"
+	"user-service/internal/stack"
 	"user-service/internal/stackfile"
 )
 
@@ -64,6 +67,36 @@ func TestWhatWasDeployedBeforeTheComponentIsKept(t *testing.T) {
 		}
 		if !maps.Equal(got, former) {
 			t.Errorf("the former names are %v, want %v", got, former)
+		}
+	}
+}
+
+func TestAStackOwnsWhatHasItsNameWithItsOrganizationOrWithout(t *testing.T) {
+	t.Parallel()
+	for organization, test := range map[string]struct {
+		owner string
+		owns  []string
+	}{
+		"organization": {"shop/dev", []string{"shop/dev"}}, // of a backend without any
+		"acme":         {"acme/shop/dev", []string{"acme/shop/dev", "shop/dev"}},
+	} {
+		err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+			if owner := stack.Owner(ctx); owner != test.owner {
+				t.Errorf("%s: the owner is %s, want %s", organization, owner, test.owner)
+			}
+			var owns []string
+			for _, name := range []string{"acme/shop/dev", "shop/dev", "else/shop/dev", "shop/prod", ""} {
+				if stack.Owns(ctx, map[string]string{microservice.OwnerAnnotation: name}) {
+					owns = append(owns, name)
+				}
+			}
+			if !slices.Equal(owns, test.owns) {
+				t.Errorf("%s: owns %q, want %q", organization, owns, test.owns)
+			}
+			return nil
+		}, pulumi.WithMocks("shop", "dev", struct{ pulumi.MockResourceMonitor }{}), func(info *pulumi.RunInfo) { info.Organization = organization })
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func TestACanaryProvesEachRevision(t *testing.T) {
 	s.pulumi(t, "cancel", "--stack=dev", "--yes")
 	s.pulumi(t, "destroy", "--stack=dev", "--yes")
 	// The garbage collector removes it after the Deployment.
-	s.kubectl(t, "wait", "--for=delete", "jobs,pods", "--selector=app=user-service-canary", "--timeout=2m")
+	s.kubectl(t, "wait", "--for=delete", "jobs,pods", "--selector=app=user-service-canary", "--timeout=3m")
 	s.hasNoCanary(t)
 }
 
@@ -109,7 +109,7 @@ func TestACanaryWithoutItsUpGoes(t *testing.T) {
 		t.Errorf("without the API server up does not fail with its words but (%v):\n%s", err, out)
 	}
 	t.Logf("without the API server: %s", out[strings.LastIndex(out, "Diagnostics:"):])
-	s.kubectl(t, "wait", "--for=delete", "jobs,pods", "--selector=app=user-service-canary", "--timeout=2m")
+	s.kubectl(t, "wait", "--for=delete", "jobs,pods", "--selector=app=user-service-canary", "--timeout=3m")
 	s.hasNoCanary(t)
 	if now := s.template(t); now != template {
 		t.Errorf("the pod template changed from\n%s\nto\n%s", template, now)
