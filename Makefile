@@ -51,19 +51,19 @@ unit:
 
 # Runs the end-to-end tests on the sandbox, and takes it down if it was not up before.
 e2e: program
-	@go build -o .build/program .
+	@go build -o .build/program . && go build -o .build/preview ./internal/preview
 	@if ! $(sandbox) status >/dev/null 2>&1; then \
 		trap '$(sandbox) down' EXIT; $(sandbox) up || exit 1; \
 	fi; \
 	cd sandbox && status=0; \
-	$(tool) gotestsum --format=standard-verbose --jsonfile=../.build/e2e.json -- -count=1 -timeout=60m -parallel=50 ./e2e || status=$$?; \
+	$(tool) gotestsum --format=standard-verbose --jsonfile=../.build/e2e.json -- -count=1 -timeout=60m -parallel=100 ./e2e || status=$$?; \
 	echo "The slowest tests:"; \
 	$(tool) gotestsum tool slowest --jsonfile=../.build/e2e.json --num=15; \
 	exit $$status
 
 # Prints the figures in the documentation, starting with empty caches.
 bench:
-	@go -C sandbox run ./bench
+	@sandbox/bench.sh
 
 # Scales two pods up and back under load, on CPU and on requests, live and as pictures.
 demo-autoscale: program

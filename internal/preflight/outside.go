@@ -60,7 +60,7 @@ func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *micros
 	wanted := o.IngressClass
 	for _, c := range list.Items {
 		names = append(names, c.Name)
-		if wanted == "" && c.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" && !c.CreationTimestamp.Before(&newest) {
+		if wanted == "" && c.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true" && (o.IngressClass == "" || newest.Before(&c.CreationTimestamp)) {
 			o.IngressClass, newest = c.Name, c.CreationTimestamp
 		}
 	}

@@ -224,7 +224,7 @@ func (r rollout) smoke(ctx context.Context, pod corev1.Pod) error {
 		return cluster.Permanent(fmt.Errorf("smokePath (%q): %w", r.args.SmokePath, err))
 	}
 	client := *api.Client
-	// Elsewhere, the answer would not be the canary's, and the cluster's credentials be known.
+	// A redirect elsewhere would take the cluster's credentials along.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	response, err := client.Do(request)
 	if err != nil {

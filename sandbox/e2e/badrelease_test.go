@@ -72,9 +72,9 @@ func TestABadReleaseStopsByItself(t *testing.T) {
 
 // releaseFails makes a bad release twice: with a canary, and then without.
 func (s story) releaseFails(t *testing.T, bad badRelease) {
-	s.set(t, map[string]string{"canary": "true"})
+	s.set(t, map[string]string{"canary": "true", "replicas": "1"})
 	s.deploy(t)
-	s.settled(t, 3)
+	s.settled(t, 1)
 	// The minimum is 20 s; other tests keep the kubelet busy.
 	s.set(t, map[string]string{"rolloutTimeout": "40"})
 	if bad.file != "" {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"user-service/sandbox/internal/cluster"
 )
 
@@ -81,15 +83,14 @@ func TestACanaryProvesEachRevision(t *testing.T) {
 // TestACanaryWithoutItsUpGoes interrupts an up as Ctrl-C does, and takes the API server away
 // from another, both while the canary runs. One goes with the next up, the other by itself.
 func TestACanaryWithoutItsUpGoes(t *testing.T) {
-	s := newParallelStory(t, "left")
+	s := newLongStory(t, "left")
 	s.set(t, map[string]string{"canary": "true", "replicas": "1"})
 	s.deploy(t)
 	s.settled(t, 1)
 	pod := names(s.pods(t))
-	running := func() bool { return strings.Contains(s.canary(t), "Running") }
 
 	s.renameAda(t, 1)
-	out, err := s.upUntil(t, running, func(up *os.Process) { _ = syscall.Kill(-up.Pid, syscall.SIGINT) })
+	out, err := s.upUntil(t, s.runsCanary(t), func(up *os.Process) { _ = syscall.Kill(-up.Pid, syscall.SIGINT) })
 	if err == nil {
 		t.Errorf("the interrupted up succeeds:\n%s", out)
 	}
@@ -104,7 +105,7 @@ func TestACanaryWithoutItsUpGoes(t *testing.T) {
 	s.renameAda(t, 2)
 	s.set(t, map[string]string{"rolloutTimeout": "20"})
 	template := s.template(t)
-	out, err = s.with("KUBECONFIG="+kubeconfig).upUntil(t, running, func(*os.Process) { cut() })
+	out, err = s.with("KUBECONFIG="+kubeconfig).upUntil(t, s.runsCanary(t), func(*os.Process) { cut() })
 	if err == nil || !strings.Contains(out, "connection refused") {
 		t.Errorf("without the API server up does not fail with its words but (%v):\n%s", err, out)
 	}
@@ -147,12 +148,22 @@ func (s story) renameAda(t testing.TB, i int) {
 // killUpWithCanary runs an up and kills it while its canary runs, which then stays.
 func (s story) killUpWithCanary(t *testing.T) {
 	t.Helper()
-	running := func() bool { return strings.Contains(s.canary(t), "Running") }
+	running := s.runsCanary(t)
 	if _, err := s.upUntil(t, running, func(up *os.Process) { killUp(t, up) }); err == nil {
 		t.Error("the killed up succeeds")
 	}
 	if !running() {
 		t.Error("the canary of the killed up is gone, and would not be missed")
+	}
+}
+
+// runsCanary returns a function that reports whether a canary's pod is running.
+func (s story) runsCanary(t *testing.T) func() bool {
+	t.Helper()
+	s.Service += "-canary"
+	return func() bool {
+		pods, err := s.tryPods(t.Context())
+		return err == nil && len(pods) == 1 && pods[0].Status.Phase == corev1.PodRunning
 	}
 }
 

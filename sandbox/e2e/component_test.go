@@ -33,13 +33,14 @@ func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
 		s.sh(t, "rm -r "+strings.Join(program, " "))
 		s.sh(t, "cd "+sandbox(t).Checkout+" && "+with+" "+strings.Join(program, " ")+" | tar --extract --directory="+s.Dir)
 		s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
-		s.run(t, "go", "build", "-o", ".build/program", ".")
 	}
 	replace("git archive " + beforeTheComponent)
+	s.compile(t)
 	s.deploy(t)
 	before := s.identities(t)
 	stop := s.loadFromTheNode(t)
 	replace("tar --create")
+	s.run(t, "cp", filepath.Join(sandbox(t).Checkout, ".build", "program"), ".build/program")
 	s.up(t)
 	s.settled(t, 3)
 	load := stop()
@@ -181,7 +182,7 @@ func TestTheProjectIsATemplate(t *testing.T) {
 	s := newParallelStory(t, "template")
 	template := s.Dir
 	s.edit(t, "Pulumi.yaml", "binary: ", "buildTarget: ") // as it ships
-	if err := os.Remove(filepath.Join(template, ".build", "program")); err != nil {
+	if err := os.RemoveAll(filepath.Join(template, ".build")); err != nil {
 		t.Fatal(err)
 	}
 	s.Dir, s.Service = t.TempDir(), "orders"

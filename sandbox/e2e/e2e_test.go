@@ -28,6 +28,7 @@ func TestTutorial(t *testing.T) {
 	s := newLongStory(t, "tutorial")
 	s.compiledByPulumi(t)
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
+	s.compile(t)
 	s.startProbe(t)
 
 	for _, step := range []struct {

@@ -166,9 +166,9 @@ func (s story) releaseWith(t *testing.T, f failure) {
 func TestASlowRegistryMakesASlowRelease(t *testing.T) {
 	s := newParallelStory(t, "slow")
 	registry, _ := forward(t, cluster.Registry, copySlowly)
-	s.set(t, map[string]string{"image": registry + "/slow/user-service"})
+	s.set(t, map[string]string{"image": registry + "/slow/user-service", "replicas": "1"})
 	t.Logf("from nothing: %.1f s", s.up(t).Seconds())
-	s.settled(t, 3)
+	s.settled(t, 1)
 }
 
 // upUntil runs pulumi up and, once reached returns true, does something to
@@ -289,23 +289,24 @@ func (s story) waitForRoute(t testing.TB) (url string) {
 	return url
 }
 
-// loadFromTheNode sends fifty requests a second from the node: kubectl exec, which
+// loadFromTheNode sends twenty requests a second from the node: kubectl exec, which
 // would run them in a pod, needs the API server.
 func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	t.Helper()
 	url := s.waitForRoute(t)
-	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=50", "-for=10m", url)
+	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=20", "-for=10m", url)
 	var out bytes.Buffer
 	load.Stdout, load.Stderr = &out, &out
-	if err := load.Start(); err != nil {
+	stdin, err := load.StdinPipe()
+	if err == nil {
+		err = load.Start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = load.Process.Kill() }) // an error means that it has exited
 	return func() (outcome traffic) {
-		if err := load.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
-		}
-		if err := load.Wait(); err != nil {
+		if err := errors.Join(stdin.Close(), load.Wait()); err != nil {
 			t.Fatalf("%v: %s", err, out.String())
 		}
 		if err := json.Unmarshal(out.Bytes(), &outcome); err != nil {

@@ -21,6 +21,7 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 			}
 		}
 	})
+	s.set(t, map[string]string{"replicas": "1"})
 	s.deploy(t)
 	before := s.generations(t)
 	s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
@@ -29,6 +30,15 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 		if !strings.Contains(out, "kubernetes:apps/v1:Deployment user-service-deployment update") {
 			t.Errorf("the preview does not update the Deployment:\n%s", out)
 		}
+	})
+	t.Run("a context that does not exist", func(t *testing.T) {
+		s.set(t, map[string]string{"kubernetes:context": "sandbocks"})
+		defer s.set(t, map[string]string{"kubernetes:context": "sandbox"})
+		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`")
+	})
+	t.Run("a cluster that does not answer", func(t *testing.T) {
+		unreachable := s.with("KUBECONFIG=" + s.unreachableKubeconfig(t))
+		unreachable.previewFails(t, "configured Kubernetes cluster is unreachable: ", "connection refused")
 	})
 	t.Run("fields that replace others", func(t *testing.T) {
 		const before, after = `HttpGet:          corev1.HTTPGetActionArgs{Path: pulumi.String(path), Port: pulumi.String(httpPort)},`, `TcpSocket: corev1.TCPSocketActionArgs{Port: pulumi.String(httpPort)},`
@@ -43,15 +53,6 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 			s.previewFails(t, edit.want...)
 		})
 	}
-	t.Run("a context that does not exist", func(t *testing.T) {
-		s.set(t, map[string]string{"kubernetes:context": "sandbocks"})
-		defer s.set(t, map[string]string{"kubernetes:context": "sandbox"})
-		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`")
-	})
-	t.Run("a cluster that does not answer", func(t *testing.T) {
-		unreachable := s.with("KUBECONFIG=" + s.unreachableKubeconfig(t))
-		unreachable.previewFails(t, "configured Kubernetes cluster is unreachable: ", "connection refused")
-	})
 	if after := s.generations(t); after != before {
 		t.Errorf("generations of the objects went from %s to %s", before, after)
 	}

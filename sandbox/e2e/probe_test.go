@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -91,7 +93,7 @@ type answers struct {
 // ask sends requests to a URL from the probe, each on a connection of its own.
 func (s story) ask(t testing.TB, url string, count int) (result answers) {
 	t.Helper()
-	if err := s.execProbe(t.Context(), &result, "ask", fmt.Sprintf("-count=%d", count), url); err != nil {
+	if err := s.execProbe(t.Context(), nil, &result, "ask", fmt.Sprintf("-count=%d", count), url); err != nil {
 		t.Fatal(err)
 	}
 	return result
@@ -123,8 +125,8 @@ type traffic struct {
 	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// start starts an attack that lasts at most a time. The function it returns stops it
-// and every other attack of the story, and returns the result; it must be called.
+// start starts an attack that lasts at most a time. The function it returns stops it, and
+// returns the result; it must be called.
 func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() traffic) {
 	t.Helper()
 	var result traffic
@@ -132,16 +134,20 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 	if a.Through != "" {
 		host = s.hostAt(a.Through)
 	}
+	untilClosed, stdin, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.execProbe(t.Context(), &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%g", a.Rate),
+		defer untilClosed.Close()
+		ended <- s.execProbe(t.Context(), untilClosed, &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%g", a.Rate),
 			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
 			"http://"+host+a.Path)
 	}()
 	return func() traffic {
 		t.Helper()
-		s.kubectl(t, "exec", "probe", "--", "/probe", "stop")
-		if err := <-ended; err != nil {
+		if err := errors.Join(stdin.Close(), <-ended); err != nil {
 			t.Fatal(err)
 		}
 		return result
@@ -155,9 +161,11 @@ func (s story) login(t testing.TB, rate float64, most time.Duration) (stop func(
 	return s.start(t, most, attack{Path: "/login", Login: true, Rate: rate})
 }
 
-// execProbe runs a command in the probe's pod and decodes the JSON it prints.
-func (s story) execProbe(ctx context.Context, result any, args ...string) error {
-	probe := s.command(ctx, "kubectl", append([]string{"--namespace=" + s.Namespace, "exec", "probe", "--", "/probe"}, args...)...)
+// execProbe runs a command in the probe's pod and decodes the JSON it prints. stdin may be
+// nil.
+func (s story) execProbe(ctx context.Context, stdin *os.File, result any, args ...string) error {
+	probe := s.command(ctx, "kubectl", append([]string{"--namespace=" + s.Namespace, "exec", "--stdin", "probe", "--", "/probe"}, args...)...)
+	probe.Stdin = stdin
 	var warnings strings.Builder // of kubectl
 	probe.Stderr = &warnings
 	out, err := probe.Output()

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +13,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"user-service/sandbox/internal/cluster"
 )
@@ -167,19 +168,13 @@ func (s story) configure(t *testing.T, key, value string) {
 func (s story) evictAll(t *testing.T) {
 	rejected := 0
 	for _, pod := range readyPods(s.pods(t)) {
-		eviction := filepath.Join(t.TempDir(), "eviction.json")
-		body := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod.Name, s.Namespace)
-		if err := os.WriteFile(eviction, []byte(body), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/eviction", s.Namespace, pod.Name)
+		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: pod.Name}}
 		_, _, err := s.waitForPods(t.Context(), podDeadline, func([]corev1.Pod) bool {
-			out, err := s.try(t.Context(), "kubectl", "create", "--raw="+path, "--filename="+eviction)
-			if err != nil && !strings.Contains(out, "disruption budget") {
-				t.Fatal(err)
-			}
-			if err != nil {
+			err := s.cluster.PolicyV1().Evictions(s.Namespace).Evict(t.Context(), eviction)
+			if apierrors.IsTooManyRequests(err) {
 				rejected++
+			} else if err != nil {
+				t.Fatal(err)
 			}
 			return err == nil
 		})

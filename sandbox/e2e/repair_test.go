@@ -229,11 +229,12 @@ func TestANamespaceOfOthersIsUsedAsItIs(t *testing.T) {
 
 // TestDestroyAndUpAtOnce deploys again while what was deployed is still being deleted.
 func TestDestroyAndUpAtOnce(t *testing.T) {
-	s := newParallelStory(t, "again")
+	s := newLongStory(t, "again")
+	s.set(t, map[string]string{"replicas": "1"})
 	s.deploy(t)
 	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
 	t.Logf("up after destroy: %.1f s", s.up(t).Seconds())
-	s.settled(t, 3)
+	s.settled(t, 1)
 
 	// Deleted by others, in the background: up either waits or reports it, and the next
 	// one is done.
@@ -242,7 +243,7 @@ func TestDestroyAndUpAtOnce(t *testing.T) {
 		t.Errorf("up does not report what to do but:\n%s", out)
 	}
 	s.up(t)
-	s.settled(t, 3)
+	s.settled(t, 1)
 	s.staysAsDeclared(t)
 }
 

@@ -231,11 +231,13 @@ func (s story) deleteForTest(t *testing.T, kind, name string) {
 // waitForPodMetrics waits until good returns true for the number of pods with metrics.
 func (s story) waitForPodMetrics(t *testing.T, good func(pods int) bool) {
 	t.Helper()
-	path := "/apis/metrics.k8s.io/v1beta1/namespaces/" + s.Namespace + "/pods?labelSelector=app=user-service"
+	metrics := s.cluster.CoreV1().RESTClient().Get().AbsPath("/apis/metrics.k8s.io/v1beta1/namespaces", s.Namespace, "pods").
+		Param("labelSelector", "app=user-service").SetHeader("Accept", "application/json")
 	count := 0
 	_, _, err := s.waitForPods(t.Context(), 2*time.Minute, func([]corev1.Pod) bool {
-		count = strings.Count(s.kubectl(t, "get", "--raw", path), `"containers"`)
-		return good(count)
+		list, err := metrics.DoRaw(t.Context())
+		count = strings.Count(string(list), `"containers"`)
+		return err == nil && good(count)
 	})
 	if err != nil {
 		t.Fatalf("metrics-server has metrics of %d pods: %v", count, err)

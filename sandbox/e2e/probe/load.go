@@ -1,17 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -34,7 +27,7 @@ type outcome struct {
 	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// run sends requests until the duration is over or it is interrupted.
+// run sends requests until the duration is over or standard input is closed.
 func (a attack) run() outcome {
 	target := vegeta.Target{Method: http.MethodGet, URL: a.url}
 	if a.login {
@@ -46,10 +39,8 @@ func (a attack) run() outcome {
 		Timeout:   10 * time.Second,
 		Transport: slowly{a.slow, a.transport()},
 	}))
-	interrupt := make(chan os.Signal, 1)
-	signal.Notify(interrupt, os.Interrupt)
 	go func() {
-		<-interrupt
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		attacker.Stop()
 	}()
 	pacer := vegeta.Rate{Freq: 1, Per: time.Duration(float64(time.Second) / a.rate)}
@@ -117,29 +108,4 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	time.Sleep(b.delay)
 	b.delay = 0
 	return b.ReadCloser.Read(p)
-}
-
-// interruptLoads interrupts the other processes of this pod that run load.
-func interruptLoads() error {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has exited
-		}
-		if args := bytes.Split(content, []byte{0}); len(args) < 2 || string(args[1]) != "load" {
-			continue
-		}
-		pid, err := strconv.Atoi(strings.Split(file, "/")[2])
-		if err != nil {
-			return err
-		}
-		if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
-			return fmt.Errorf("interrupt process %d: %w", pid, err)
-		}
-	}
-	return nil
 }

@@ -14,9 +14,9 @@ import (
 
 const usage = `usage: probe wait
        probe ask -count N URL              N requests, each on a connection of its own
-       probe load -rate N -for D URL       N requests a second for the time D, optionally with
-                                           -login, -connections N and -slow D
-       probe stop                          ends every load in this pod
+       probe load -rate N -for D URL       N requests a second for the time D or until standard
+                                           input is closed, optionally with -login,
+                                           -connections N and -slow D
 `
 
 func main() {
@@ -53,8 +53,6 @@ func run(args []string) error {
 	case "load":
 		a.url = flags.Arg(0)
 		result = a.run()
-	case "stop":
-		return interruptLoads()
 	default:
 		return fmt.Errorf("%s", usage)
 	}

@@ -68,6 +68,8 @@ func (s Sandbox) pushGolang(ctx context.Context) error {
 		Env: append([]string{
 			"PATH=/go/bin:/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 			"GOPATH=/go", "GOTOOLCHAIN=local",
+			// A compiler that runs for seconds need not collect its garbage.
+			"GOGC=off", "GOMEMLIMIT=1536MiB",
 			// The compiled standard library in GOROOT is used, as it was before Go 1.20.
 			installGoroot,
 		}, goProxy()...),

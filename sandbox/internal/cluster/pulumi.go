@@ -87,7 +87,7 @@ func (s Sandbox) preparePulumi(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for plugin, sdk := range plugins {
-		if err := s.installPlugin(ctx, plugin, sdk); err != nil {
+		if err := s.installPlugin(plugin, sdk); err != nil {
 			return "", err
 		}
 	}
@@ -100,23 +100,14 @@ func (s Sandbox) preparePulumi(ctx context.Context) (string, error) {
 }
 
 // installPlugin installs a plugin that the sandbox built, in the version that the
-// program's SDK requires, unless this build is installed.
-func (s Sandbox) installPlugin(ctx context.Context, plugin, sdk string) error {
+// program's SDK requires. Pulumi takes a folder of that name for installed.
+func (s Sandbox) installPlugin(plugin, sdk string) error {
 	version, err := requiredVersion(sdk, filepath.Join(s.Checkout, "go.mod"))
 	if err != nil {
 		return err
 	}
-	program := s.bin("pulumi-resource-" + plugin)
-	marker := s.Path("pulumi", "installed-"+plugin)
-	if installed, err := os.ReadFile(marker); err == nil && string(installed) == fileIdentity(program) {
-		return nil
-	}
-	// Pulumi writes the versions of its plugins without the v.
-	if _, err := output(s.pulumi(ctx, "plugin", "install", "resource", plugin, strings.TrimPrefix(version, "v"),
-		"--file", program, "--reinstall")); err != nil {
-		return err
-	}
-	return writeFile(marker, fileIdentity(program))
+	program := "pulumi-resource-" + plugin
+	return place(s.bin(program), s.Path("pulumi", "plugins", "resource-"+plugin+"-"+version, program))
 }
 
 func (s Sandbox) stackFile(stack string) string {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // storage is what stores and builds images.
@@ -66,14 +68,28 @@ func (s Sandbox) Up(ctx context.Context) error {
 	if err := s.buildAndStart(ctx); err != nil {
 		return err
 	}
-	return s.deploy(ctx)
+	// The node starts while the image is built, and prints no line into Pulumi's.
+	group, inGroup := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.startNode(inGroup) })
+	group.Go(func() error { return s.deploy(inGroup) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprint(os.Stderr, strings.TrimLeft(`
+The sandbox is up. To use it with pulumi and kubectl:
+
+    eval "$(make -s env)"
+    kubectl get pods
+`, "\n"))
+	return nil
 }
 
 // buildAndStart compiles what is not cached and, in parallel, does what needs no
 // compiler.
 func (s Sandbox) buildAndStart(ctx context.Context) error {
-	machine := make(chan struct{}) // closed when the network and the keys exist
-	err := runParallel(ctx,
+	// Closed when the network and the keys exist, and when pulumi is compiled.
+	machine, pulumi := make(chan struct{}), make(chan struct{})
+	return runParallel(ctx,
 		[]step{
 			{"Debian packages", s.installPackages},
 			{"network and keys", func(ctx context.Context) (string, error) {
@@ -92,20 +108,34 @@ func (s Sandbox) buildAndStart(ctx context.Context) error {
 		[]step{
 			s.build(clusterPart),
 			{"control plane", func(ctx context.Context) (string, error) {
-				select {
-				case <-machine:
-					return apiServerURL, s.startControlPlane(ctx)
-				case <-ctx.Done():
-					return "", ctx.Err()
+				close(pulumi)
+				if err := wait(ctx, machine); err != nil {
+					return "", err
 				}
+				return apiServerURL, s.startControlPlane(ctx)
 			}},
 		},
-		[]step{s.build(dockerPluginPart), s.build(languageHostPart), {"the program", s.compileProgram}},
+		[]step{
+			s.build(dockerPluginPart), s.build(languageHostPart),
+			{"the program", s.compileProgram},
+			{"Pulumi", func(ctx context.Context) (string, error) {
+				if err := wait(ctx, pulumi); err != nil {
+					return "", err
+				}
+				return s.preparePulumi(ctx)
+			}},
+		},
 	)
-	if err != nil {
-		return err
+}
+
+// wait waits until a channel is closed.
+func wait(ctx context.Context, closed <-chan struct{}) error {
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return runParallel(ctx, []step{{"node", s.startNode}}, []step{{"Pulumi", s.preparePulumi}})
 }
 
 // checkDisk fails if the build would fill the disk: the first one takes 10 GiB, most of
@@ -177,15 +207,14 @@ func (s Sandbox) startControlPlane(ctx context.Context) error {
 }
 
 // startNode waits until pods can run, with DNS and metrics.
-func (s Sandbox) startNode(ctx context.Context) (string, error) {
+func (s Sandbox) startNode(ctx context.Context) error {
 	if err := s.runAll(ctx, s.node()); err != nil {
-		return "", err
+		return err
 	}
-	err := Poll(ctx, "the node to be ready", 2*time.Minute, func(ctx context.Context) error {
+	return Poll(ctx, "the node to be ready", 2*time.Minute, func(ctx context.Context) error {
 		_, err := output(s.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+nodeName, "--timeout=5s"))
 		return err
 	})
-	return "ready", err
 }
 
 func (s Sandbox) runAll(ctx context.Context, daemons []daemon) error {
@@ -217,11 +246,5 @@ func (s Sandbox) deploy(ctx context.Context) error {
 	if err := up.Run(); err != nil {
 		return fmt.Errorf("pulumi up: %w", err)
 	}
-	fmt.Fprint(os.Stderr, strings.TrimLeft(`
-The sandbox is up. To use it with pulumi and kubectl:
-
-    eval "$(make -s env)"
-    kubectl get pods
-`, "\n"))
 	return nil
 }
