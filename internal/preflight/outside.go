@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,12 +42,13 @@ func checkOutside(ctx context.Context, cl *cluster.Cluster, name string, o *micr
 
 // checkClass checks that the cluster has the class. The default one is declared by its name:
 // the API server itself would write it into a new Ingress, but not into one that loses its
-// class. A user who may not read the classes leaves the Ingress the one that it has.
+// class. A user who may not read the classes goes on declaring what others have declared.
 func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *microservice.Outside) error {
 	list, err := cl.NetworkingV1().IngressClasses().List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
-		if live, err := cl.NetworkingV1().Ingresses(cl.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
-			o.IngressClass = cmp.Or(o.IngressClass, ptr.Deref(live.Spec.IngressClassName, ""))
+		live, err := cl.NetworkingV1().Ingresses(cl.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil && o.IngressClass == "" && slices.ContainsFunc(live.ManagedFields, declaresClass) {
+			o.IngressClass = ptr.Deref(live.Spec.IngressClassName, "")
 		}
 		return nil
 	}
@@ -73,6 +73,12 @@ func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *micros
 		return fmt.Errorf("ingressClass (%q) is not on the cluster: %s", wanted, suggest.OneOf("ingressClass", wanted, names))
 	}
 	return nil
+}
+
+// declaresClass reports whether an Ingress has its class from Pulumi, and not from the API
+// server.
+func declaresClass(fields metav1.ManagedFieldsEntry) bool {
+	return strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") && fields.FieldsV1 != nil && strings.Contains(fields.FieldsV1.String(), `"f:ingressClassName"`)
 }
 
 // checkIssuer checks that cert-manager has an issuer.

@@ -181,17 +181,20 @@ func TestWhatAnotherPulumiProgramDeclaresIsNotThisOnes(t *testing.T) {
 	checkError(t, err, "Service orders in namespace default is managed by another Pulumi program: choose another namespace or name with |pulumi config set namespace <namespace>| or |pulumi config set name <name>|, or take it over with |pulumi config set adopt true|")
 }
 
-// TestAUserWhoMayNotReadTheClassesLeavesAnIngressItsOwn would otherwise find the field
-// missing, which has the API server remove it.
-func TestAUserWhoMayNotReadTheClassesLeavesAnIngressItsOwn(t *testing.T) {
+// TestAUserWhoMayNotReadTheClassesKeepsADeclaredOne would otherwise find the field missing,
+// which has the API server remove it.
+func TestAUserWhoMayNotReadTheClassesKeepsADeclaredOne(t *testing.T) {
 	t.Parallel()
-	c, _, err := check(t, &apiServer{answers: map[string]string{
-		"GET ingressclasses": failure(403, "Forbidden", "no"), "GET ingresses": failure(403, "Forbidden", "no"),
-		"GET orders": `{"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}, "spec": {"ingressClassName": "haproxy"}}`,
-	}}, false, map[string]string{"host": "shop.example.com"})
-	checkError(t, err, "")
-	if got := c.Service.Outside.IngressClass; got != "haproxy" {
-		t.Errorf("the class is %q", got)
+	for fields, want := range map[string]string{`"f:ingressClassName": {}`: "haproxy", `"f:rules": {}`: ""} {
+		c, _, err := check(t, &apiServer{answers: map[string]string{
+			"GET ingressclasses": failure(403, "Forbidden", "no"), "GET ingresses": failure(403, "Forbidden", "no"),
+			"GET orders": `{"kind": "Ingress", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"microservice/stack": "shop/dev"},
+				"managedFields": [{"manager": "pulumi-kubernetes-1", "operation": "Apply", "fieldsV1": {"f:spec": {` + fields + `}}}]}, "spec": {"ingressClassName": "haproxy"}}`,
+		}}, false, map[string]string{"host": "shop.example.com"})
+		checkError(t, err, "")
+		if got := c.Service.Outside.IngressClass; got != want {
+			t.Errorf("with %s, the class is %q, want %q", fields, got, want)
+		}
 	}
 }
 

@@ -189,7 +189,7 @@ spec: {selector: {app: user-service}, ports: [{port: 80, targetPort: 8080}]}
 // TestANamespaceOfOthersIsUsedAsItIs deploys to one that a platform team has made, with
 // rights in it alone, and with what such a team may demand of pods.
 func TestANamespaceOfOthersIsUsedAsItIs(t *testing.T) {
-	s := newParallelStory(t, "others")
+	s := newParallelStory(t, "others", edge).withHost(t)
 	const enforce = "pod-security.kubernetes.io/enforce"
 	s.kubectl(t, "create", "namespace", s.Namespace)
 	s.kubectl(t, "label", "namespace", s.Namespace, enforce+"=baseline")
@@ -218,6 +218,10 @@ func TestANamespaceOfOthersIsUsedAsItIs(t *testing.T) {
 	s.settled(t, 3)
 	s.staysAsDeclared(t)
 	s.set(t, map[string]string{"createNamespace": "true"})
+	s.staysAsDeclared(t)
+	// The class that one who may read the classes has declared stays.
+	admin.set(t, map[string]string{"createNamespace": "false"})
+	admin.up(t)
 	s.staysAsDeclared(t)
 	s.pulumi(t, "destroy", "--stack=dev", "--yes", "--skip-preview")
 	if level := admin.kubectl(t, "get", "namespace", s.Namespace, "--output=jsonpath={.metadata.labels}"); !strings.Contains(level, `"`+enforce+`":"baseline"`) {
