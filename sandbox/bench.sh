@@ -14,10 +14,10 @@ export GOCACHE=$caches/build GOMODCACHE=$caches/modules XDG_CACHE_HOME=$caches/s
 
 # Runs a command, and prints how long it took.
 measure() {
-  local what=$1 start=${EPOCHREALTIME/./}
+  local what=$1 start=${EPOCHREALTIME/[.,]/}
   shift
   "$@"
-  printf '%-48s %8.2f s\n' "$what" "$((${EPOCHREALTIME/./} - start))e-6"
+  printf '%-48s %8.2f s\n' "$what" "$((${EPOCHREALTIME/[.,]/} - start))e-6"
 }
 
 measure 'cold `make up`' make up

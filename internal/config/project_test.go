@@ -46,14 +46,14 @@ func TestREADMEListsEveryKey(t *testing.T) {
 func TestTheDockerfileHasTheDefaultBaseImage(t *testing.T) {
 	t.Parallel()
 	dockerfile, err := os.ReadFile("../../app/Dockerfile")
-	if os.IsNotExist(err) {
-		t.Skip("app/ is another service's")
-	}
-	if err != nil {
+	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
 	from := regexp.MustCompile(`(?m)^FROM .*\b(golang:\S+) AS golang$`).FindStringSubmatch(string(dockerfile))
-	if image := shippedKeys(t)["goImage"].Default; from != nil && from[1] != image {
+	if from == nil {
+		t.Skip("app/ is another service's")
+	}
+	if image := shippedKeys(t)["goImage"].Default; from[1] != image {
 		t.Errorf("app/Dockerfile has %s, and the default of goImage in Pulumi.yaml, and README.md, %v", from[1], image)
 	}
 }

@@ -89,7 +89,7 @@ func (o object) dryRunPod(ctx context.Context) error {
 // The provider takes their fields over, and removes them as soon as anything else changes.
 func templateManagers(live *unstructured.Unstructured) (managers []string) {
 	for _, fields := range live.GetManagedFields() {
-		if strings.HasPrefix(fields.Manager, "kubectl") && fields.FieldsV1 != nil && strings.Contains(fields.FieldsV1.String(), `"f:template"`) {
+		if strings.HasPrefix(fields.Manager, "kubectl") && manages(fields, "template") {
 			managers = append(managers, fields.Manager)
 		}
 	}
@@ -101,7 +101,7 @@ func templateManagers(live *unstructured.Unstructured) (managers []string) {
 // and might not be valid beside the new ones.
 func pulumiManager(live *unstructured.Unstructured, otherwise string) string {
 	for _, fields := range live.GetManagedFields() {
-		if fields.Operation == metav1.ManagedFieldsOperationApply && strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") {
+		if fields.Operation == metav1.ManagedFieldsOperationApply && isPulumi(fields) {
 			return fields.Manager
 		}
 	}

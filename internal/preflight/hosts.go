@@ -2,11 +2,11 @@ package preflight
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,15 +16,13 @@ import (
 	"user-service/internal/cluster"
 	"user-service/internal/config"
 	"user-service/internal/microservice"
+	"user-service/internal/stack"
 )
-
-// owns reports whether annotations mark an object as this stack's.
-type owns func(annotations map[string]string) bool
 
 // checkHosts checks that no Ingress or HTTPRoute that others manage serves all paths of a
 // host at the same controller. The controller would decide whose pods get the requests, and
 // an up would take the answers of others for its own.
-func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owns owns) error {
+func checkHosts(ctx *pulumi.Context, cl *cluster.Cluster, c config.Config) error {
 	if len(c.Service.Outside.Hosts) == 0 || c.Adopt {
 		return nil
 	}
@@ -32,7 +30,7 @@ func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owns 
 	if c.Service.Outside.Gateway != nil {
 		find = routeHosts
 	}
-	served, err := find(ctx, cl, c.Service.Outside, owns)
+	served, err := find(ctx, cl, c.Service.Outside)
 	if apierrors.IsForbidden(err) {
 		return nil
 	}
@@ -50,14 +48,14 @@ func checkHosts(ctx context.Context, cl *cluster.Cluster, c config.Config, owns 
 
 // ingressHosts returns the hosts of which Ingresses of the same class serve all paths, each
 // with its Ingress. Those of this stack are left out.
-func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owns owns) (map[string]string, error) {
-	ingresses, err := cl.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+func ingressHosts(ctx *pulumi.Context, cl *cluster.Cluster, o microservice.Outside) (map[string]string, error) {
+	ingresses, err := cl.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx.Context(), metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
 	served := map[string]string{}
 	for _, i := range ingresses.Items {
-		if owns(i.Annotations) || ptr.Deref(i.Spec.IngressClassName, "") != o.IngressClass {
+		if stack.Owns(ctx, i.Annotations) || ptr.Deref(i.Spec.IngressClassName, "") != o.IngressClass {
 			continue
 		}
 		for _, rule := range i.Spec.Rules {
@@ -72,11 +70,11 @@ func ingressHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outsi
 }
 
 // routeHosts is ingressHosts for the HTTPRoutes of the same Gateway.
-func routeHosts(ctx context.Context, cl *cluster.Cluster, o microservice.Outside, owns owns) (map[string]string, error) {
-	routes, err := cl.HTTPRoutes(ctx)
+func routeHosts(ctx *pulumi.Context, cl *cluster.Cluster, o microservice.Outside) (map[string]string, error) {
+	routes, err := cl.HTTPRoutes(ctx.Context())
 	served := map[string]string{}
 	for _, r := range routes {
-		if owns(r.Annotations) || !slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
+		if stack.Owns(ctx, r.Annotations) || !slices.ContainsFunc(r.Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool {
 			namespace, listener := ptr.Deref(ref.Namespace, gatewayv1.Namespace(r.Namespace)), ptr.Deref(ref.SectionName, "")
 			return string(namespace) == o.Gateway.Namespace && string(ref.Name) == o.Gateway.Name &&
 				(listener == "" || o.Gateway.Listener == "" || string(listener) == o.Gateway.Listener)

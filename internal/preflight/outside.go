@@ -78,7 +78,7 @@ func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *micros
 // declaresClass reports whether an Ingress has its class from Pulumi, and not from the API
 // server.
 func declaresClass(fields metav1.ManagedFieldsEntry) bool {
-	return strings.HasPrefix(fields.Manager, "pulumi-kubernetes-") && fields.FieldsV1 != nil && strings.Contains(fields.FieldsV1.String(), `"f:ingressClassName"`)
+	return isPulumi(fields) && manages(fields, "ingressClassName")
 }
 
 // checkIssuer checks that cert-manager has an issuer.

@@ -92,7 +92,15 @@ func owner(o object) string {
 
 // isPulumis reports whether Pulumi has applied an object.
 func isPulumis(live metav1.Object) bool {
-	return slices.ContainsFunc(live.GetManagedFields(), func(fields metav1.ManagedFieldsEntry) bool {
-		return strings.HasPrefix(fields.Manager, "pulumi-kubernetes-")
-	})
+	return slices.ContainsFunc(live.GetManagedFields(), isPulumi)
+}
+
+// isPulumi reports whether the manager of fields is Pulumi's provider.
+func isPulumi(fields metav1.ManagedFieldsEntry) bool {
+	return strings.HasPrefix(fields.Manager, "pulumi-kubernetes-")
+}
+
+// manages reports whether a field of this name is among those of a manager.
+func manages(fields metav1.ManagedFieldsEntry, name string) bool {
+	return fields.FieldsV1 != nil && strings.Contains(fields.FieldsV1.String(), `"f:`+name+`"`)
 }

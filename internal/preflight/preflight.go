@@ -13,7 +13,6 @@ import (
 	"user-service/internal/cluster"
 	"user-service/internal/config"
 	"user-service/internal/render"
-	"user-service/internal/stack"
 )
 
 // Check checks that the cluster answers, that the registry accepts the login, that no
@@ -37,8 +36,7 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	owns := func(annotations map[string]string) bool { return stack.Owns(ctx, annotations) }
-	if err := checkHosts(ctx.Context(), cl, *c, owns); err != nil {
+	if err := checkHosts(ctx, cl, *c); err != nil {
 		return nil, err
 	}
 	all := *c

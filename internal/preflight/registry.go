@@ -57,6 +57,6 @@ type withContext struct{ context.Context }
 func (c withContext) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(c, cluster.RequestTimeout)
 	response, err := http.DefaultTransport.RoundTrip(request.WithContext(ctx))
-	context.AfterFunc(ctx, cancel)
+	context.AfterFunc(ctx, cancel) // not before: the answer is still to be read
 	return response, err
 }

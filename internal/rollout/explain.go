@@ -99,10 +99,14 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 	own := pod.Status.ContainerStatuses[i]
 	others := slices.DeleteFunc(slices.Clone(pod.Status.ContainerStatuses), isOwn)
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, []corev1.ContainerStatus{own}, others) {
-		if p := r.containerProblem(ctx, pod, c); !c.Ready && !isOwn(c) {
+		switch {
+		case isOwn(c):
+			if p := r.containerProblem(ctx, pod, c); p.what != "" {
+				return p
+			}
+		case !c.Ready:
+			p := r.containerProblem(ctx, pod, c)
 			return problem{"container " + c.Name + ", which others have added: " + p.what, p.log}
-		} else if p.what != "" && isOwn(c) {
-			return p
 		}
 	}
 	for _, c := range pod.Status.Conditions { // a readiness gate, such as a load balancer's

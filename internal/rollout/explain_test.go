@@ -27,12 +27,8 @@ func TestWhatKeepsPodsFromBeingReadyIsReportedOncePerProblem(t *testing.T) {
 	crashing := orders(false, "CrashLoopBackOff", "back-off 20s", &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 3, Message: "connecting\nno database\n"})
 	exited := orders(false, "", "", nil)
 	exited.ContainerStatuses[1].State.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed"}
-	ready := func(status corev1.PodStatus, container int) corev1.PodStatus {
-		status.ContainerStatuses[container].Ready = false
-		status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "ContainersNotReady"}}
-		return status
-	}
-	sidecar := ready(orders(true, "", "", nil), 0)
+	sidecar := orders(true, "", "", nil)
+	sidecar.ContainerStatuses[0].Ready = false
 	initializing := orders(false, "PodInitializing", "", nil)
 	initializing.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "y: not found"}}}}
 	gated := orders(true, "", "", nil)

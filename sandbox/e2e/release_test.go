@@ -265,10 +265,7 @@ func askEdges(t *testing.T) (longest func() map[string]time.Duration) {
 	var lock sync.Mutex
 	took := map[string]time.Duration{}
 	client := http.Client{Timeout: time.Minute}
-	for edge, url := range map[string]string{
-		cluster.BridgeAddress: "http://127.0.0.1:10253/healthz",
-		cluster.EdgeAddress:   "http://127.0.0.1:10255/ping",
-	} {
+	for edge, url := range cluster.EdgeHealth {
 		asking.Go(func() {
 			for tick := time.Tick(100 * time.Millisecond); ctx.Err() == nil; <-tick {
 				start := time.Now()

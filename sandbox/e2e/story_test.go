@@ -42,7 +42,7 @@ type story struct {
 }
 
 // files are the project with its program linked, but without tests and sandbox.
-var files = []string{".build/program", ".build/preview", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "tools", "Makefile", "Pulumi.yaml"}
+var files = []string{".build/program", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "tools", "Makefile", "Pulumi.yaml"}
 
 // ownStory is the user's own project, with what its stack dev deployed.
 func ownStory(t testing.TB) story {

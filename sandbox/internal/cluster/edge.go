@@ -10,6 +10,13 @@ import (
 // later ones.
 const EdgeAddress = "10.244.0.2"
 
+// EdgeHealth has the URL at which HAProxy and Traefik answer for themselves, by the address
+// at which they pass requests on.
+var EdgeHealth = map[string]string{
+	BridgeAddress: "http://127.0.0.1:10253/healthz",
+	EdgeAddress:   "http://127.0.0.1:10255/ping",
+}
+
 // Edge starts two programs that pass requests from outside on to Services, each at ports
 // 80 and 443 of an address of the bridge: haproxy-ingress, whose class is the default one
 // for an Ingress, and Traefik, which serves Ingresses of its class and a Gateway.

@@ -13,5 +13,5 @@ done
 # Links where the file system has them: it is a quarter of a gigabyte.
 cp -al "$2" "$1/usr/local/go" 2>/dev/null || { rm -rf "$1/usr/local/go" && cp -a "$2" "$1/usr/local/go"; }
 cp -a "$3" "$1/usr/local/go/pkg/linux_$(go env GOARCH)"
-# src/cmd is two thirds of the source, that of programs.
+# Two thirds of the source are src/cmd, the go command's own programs.
 cd "$1/usr/local/go" && rm -rf api doc misc test src/cmd

@@ -90,7 +90,7 @@ func (s Sandbox) haproxy() []daemon {
 		listens: []string{"127.0.0.1:10254"},
 		serves: func(ctx context.Context) error {
 			// The first is the controller's. The second is HAProxy's, once it is configured.
-			return errors.Join(answers("http://127.0.0.1:10254/healthz")(ctx), answers("http://127.0.0.1:10253/healthz")(ctx))
+			return errors.Join(answers("http://127.0.0.1:10254/healthz")(ctx), answers(EdgeHealth[BridgeAddress])(ctx))
 		},
 	}}
 }

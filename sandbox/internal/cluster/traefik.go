@@ -70,6 +70,6 @@ providers:
 		},
 		environ: []string{"KUBECONFIG=" + s.PKI("traefik.kubeconfig")},
 		listens: []string{EdgeAddress + ":80", EdgeAddress + ":443", "127.0.0.1:10255"},
-		serves:  answers("http://127.0.0.1:10255/ping"),
+		serves:  answers(EdgeHealth[EdgeAddress]),
 	}
 }
