@@ -5,11 +5,11 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/distribution/reference"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -122,11 +122,8 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 		outputs["metadata"] = resource.NewProperty(named)
 	}
 	if args.TypeToken == "docker:index/image:Image" {
-		named, err := reference.ParseNormalizedNamed(args.Inputs["imageName"].StringValue())
-		if err != nil {
-			return "", nil, fmt.Errorf("%s: imageName: %w", args.Name, err)
-		}
-		outputs["repoDigest"] = resource.NewProperty(named.Name() + "@" + Digest)
+		name, tag := args.Inputs["imageName"].StringValue(), regexp.MustCompile(`(:[^:/]*)?$`)
+		outputs["repoDigest"] = resource.NewProperty(tag.ReplaceAllString(name, "@"+Digest))
 	}
 	return args.Name, outputs, nil
 }
