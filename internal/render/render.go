@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"gopkg.in/yaml.v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"user-service/internal/config"
@@ -88,6 +89,19 @@ func (r *Rendered) Objects() (objects []*unstructured.Unstructured) {
 		objects = append(objects, u)
 	}
 	return objects
+}
+
+// YAML returns the Kubernetes objects as manifests, which kubectl accepts.
+func (r *Rendered) YAML() (string, error) {
+	var out strings.Builder
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	for _, object := range r.Objects() {
+		if err := encoder.Encode(object.Object); err != nil {
+			return "", err
+		}
+	}
+	return out.String(), encoder.Close()
 }
 
 // generatedSuffix stands for the random one of a name that Pulumi generates.
