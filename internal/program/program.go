@@ -39,6 +39,8 @@ func New(deploy func(*pulumi.Context, config.Config) error) (pulumi.RunFunc, pul
 // logged is an error that Pulumi has shown.
 type logged struct{ error }
 
+func (l logged) Unwrap() []error { return []error{l.error} }
+
 // ExitStatus returns the status to exit with after pulumi.RunErr, and prints an error that
 // Pulumi has not shown.
 func ExitStatus(err error) int {
@@ -52,18 +54,15 @@ func ExitStatus(err error) int {
 }
 
 // Errors returns the errors that one error joins.
-func Errors(err error) []error {
+func Errors(err error) (all []error) {
 	switch e := err.(type) {
 	case nil:
-		return nil
-	case logged:
-		return Errors(e.error)
 	case interface{ Unwrap() []error }:
-		var all []error
 		for _, each := range e.Unwrap() {
 			all = append(all, Errors(each)...)
 		}
-		return all
+	default:
+		all = []error{err}
 	}
-	return []error{err}
+	return all
 }
