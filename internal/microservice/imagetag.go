@@ -39,18 +39,15 @@ func (b Build) tag() (string, error) {
 
 // files are those of the context that may become part of the image, and the Dockerfile.
 func (b Build) files() ([]string, error) {
-	files, err := dirhash.DirFiles(b.Context, "")
-	if err != nil {
-		return nil, err
-	}
+	files, err1 := dirhash.DirFiles(b.Context, "")
 	ignore, _ := os.ReadFile(filepath.Join(b.Context, ".dockerignore")) // there may be none
-	patterns, err := ignorefile.ReadAll(bytes.NewReader(ignore))
-	if err != nil {
+	patterns, err2 := ignorefile.ReadAll(bytes.NewReader(ignore))
+	ignored, err3 := patternmatcher.New(patterns)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	ignored, err := patternmatcher.New(patterns)
 	return slices.DeleteFunc(files, func(file string) bool {
 		ignores, err := ignored.MatchesOrParentMatches(file)
 		return ignores && err == nil && file != "Dockerfile"
-	}), err
+	}), nil
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"user-service/internal/microservice"
 )
 
@@ -210,6 +212,20 @@ func TestWithoutAVersionTheTagNamesTheContent(t *testing.T) {
 		if tag(change) == tag(same) {
 			t.Errorf("another %s has the same tag", name)
 		}
+	}
+}
+
+func TestAnInvalidPatternInDockerignoreIsAnError(t *testing.T) {
+	t.Parallel()
+	a := args()
+	a.Namespace, a.Build.Version, a.Build.Context = pulumi.String("default"), "", t.TempDir()
+	write(t, a.Build, ".dockerignore", "[\n")
+	err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+		_, err := microservice.New(ctx, "orders", a)
+		return err
+	}, pulumi.WithMocks("shop", "dev", &declared{}))
+	if err == nil || !strings.Contains(err.Error(), "read the source of the image: syntax error in pattern") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
