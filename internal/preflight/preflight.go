@@ -68,14 +68,11 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	return cl, err
 }
 
-// oldest is the first version that has all fields of the manifests: the preStop sleep and
-// the autoscaler's ContainerResource came last.
-var oldest = version.MustParseGeneric("1.30")
-
-// checkVersion checks that the cluster answers, with a version that has all fields.
-// Without a cluster, Pulumi's provider passes every preview, and an up without changes.
-// Every user may read the version.
+// checkVersion checks that the cluster answers, with a version that has all fields of the
+// manifests. Without a cluster, Pulumi's provider passes every preview, and an up without
+// changes. Every user may read the version.
 func checkVersion(cl *cluster.Cluster) error {
+	oldest := version.MustParseGeneric("1.30") // that of the preStop sleep and of ContainerResource
 	info, err := cl.Discovery().ServerVersion()
 	if err != nil {
 		return fmt.Errorf("the cluster of kubernetes:context (%q) does not answer: %w: run %s", cl.Context, err, cl.Kubectl("version"))

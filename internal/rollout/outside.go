@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"user-service/internal/cluster"
@@ -77,10 +78,7 @@ func (r rollout) ingressAddress(ctx context.Context) (string, error) {
 	}
 	addresses := ingress.Status.LoadBalancer.Ingress
 	if len(addresses) == 0 {
-		class := ""
-		if ingress.Spec.IngressClassName != nil {
-			class = *ingress.Spec.IngressClassName
-		}
+		class := ptr.Deref(ingress.Spec.IngressClassName, "")
 		return "", fmt.Errorf("the Ingress %s has no address: the controller of IngressClass %q, which writes it, does not run or does not publish its own", r.name, class)
 	}
 	return cmp.Or(addresses[0].IP, addresses[0].Hostname), nil
