@@ -4,10 +4,8 @@ import (
 	"embed"
 	"strings"
 
-	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -19,30 +17,24 @@ var templates embed.FS
 // newMonitoring declares what prometheus-operator and Grafana look for: which pods have
 // metrics, alerts and a dashboard.
 func (m *Microservice) newMonitoring(ctx *pulumi.Context, deployment pulumi.Resource) error {
-	port := httpPort
-	monitor, err := untyped(monitoringv1.PodMonitorSpec{
-		Selector:            metav1.LabelSelector{MatchLabels: map[string]string{"app": m.Name}},
-		PodMetricsEndpoints: []monitoringv1.PodMetricsEndpoint{{Port: &port, Path: "/metrics"}},
-	})
-	if err != nil {
+	const operator = "monitoring.coreos.com/v1"
+	monitor := object{
+		"selector":            object{"matchLabels": object{"app": m.Name}},
+		"podMetricsEndpoints": []object{{"port": httpPort, "path": "/metrics"}},
+	}
+	if _, err := m.newCustomResource(ctx, "-monitor", operator, "PodMonitor", monitor, deployment); err != nil {
 		return err
 	}
-	if _, err := m.newCustomResource(ctx, "-monitor", monitoringv1.SchemeGroupVersion.WithKind("PodMonitor"), monitor, deployment); err != nil {
-		return err
-	}
-	rules := m.fill("alerts.yaml").ApplyT(func(text string) (map[string]any, error) {
-		var typed monitoringv1.PrometheusRuleSpec
-		if err := yaml.UnmarshalStrict([]byte(text), &typed); err != nil {
-			return nil, err
-		}
-		return untyped(typed)
+	rules := m.fill("alerts.yaml").ApplyT(func(text string) (rules object, err error) {
+		err = yaml.Unmarshal([]byte(text), &rules)
+		return rules, err
 	})
-	if _, err := m.newCustomResource(ctx, "-alerts", monitoringv1.SchemeGroupVersion.WithKind("PrometheusRule"), rules, deployment); err != nil {
+	if _, err := m.newCustomResource(ctx, "-alerts", operator, "PrometheusRule", rules, deployment); err != nil {
 		return err
 	}
 	metadata := m.metadata(m.Name + "-dashboard")
 	metadata.Labels = pulumi.StringMap{"app": pulumi.String(m.Name), "grafana_dashboard": pulumi.String("1")}
-	_, err = corev1.NewConfigMap(ctx, m.Name+"-dashboard", &corev1.ConfigMapArgs{
+	_, err := corev1.NewConfigMap(ctx, m.Name+"-dashboard", &corev1.ConfigMapArgs{
 		Metadata: metadata,
 		Data:     pulumi.StringMap{m.Name + ".json": m.fill("dashboard.json")},
 	}, m.child(deployment))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +95,30 @@ func TestTheSchemaIsStrict(t *testing.T) {
 	} {
 		if err := checkSchema([]*unstructured.Unstructured{object}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestCustomResourcesAreValid(t *testing.T) {
+	t.Parallel()
+	s, err := stackfile.Read("../testdata", "fixed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{"monitoring": "true", "host": "shop.example.com", "gateway": "edge/public/web"} {
+		s.Config["shop:"+key] = value
+	}
+	rendered, err := render.Stack(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := rendered.Objects()
+	if err := checkSchema(objects); err != nil {
+		t.Error(err)
+	}
+	for _, kind := range []string{"HTTPRoute", "PodMonitor", "PrometheusRule"} {
+		if !slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == kind }) {
+			t.Errorf("no %s is declared", kind)
 		}
 	}
 }
