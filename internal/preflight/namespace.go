@@ -26,7 +26,7 @@ func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, 
 	case !o.exists() && !c.CreateNamespace:
 		return fmt.Errorf("namespace (%q) does not exist, and createNamespace is false: create it with %s, or have the stack create it with `pulumi config set createNamespace true`",
 			cl.Namespace, cl.Kubectl("create namespace "+cl.Namespace))
-	case o.exists() && o.live.GetDeletionTimestamp() == nil && !isOwn(ctx, o.live):
+	case o.exists() && !isOwn(ctx, o.live):
 		c.CreateNamespace = false
 	}
 	return nil

@@ -45,20 +45,11 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	var objects []object
-	for _, declared := range rendered.Objects() {
-		objects = append(objects, object{client: cl.Dynamic, declared: declared})
-	}
-	if err := observe(ctx.Context(), objects); err != nil {
+	objects, err := observe(ctx, *c, cl, rendered.Objects())
+	if err != nil {
 		return nil, err
 	}
-	if err := waitForDeletions(ctx, *c, cl, objects); err != nil {
-		return nil, err
-	}
-	if err := checkNamespace(ctx, c, cl, objects); err != nil {
-		return nil, err
-	}
-	if err := checkOwnership(ctx, *c, cl, objects); err != nil {
+	if err := errors.Join(checkNamespace(ctx, c, cl, objects), checkOwnership(ctx, *c, cl, objects)); err != nil {
 		return nil, err
 	}
 	complete(c, objects)

@@ -409,6 +409,8 @@ func TestAnUpWaitsForWhatIsBeingDeleted(t *testing.T) {
 		"one that goes": {"GET orders-deployment", deployment, true, false, "", ""},
 		"one that a preview sees": {"GET orders-deployment", deployment, false, true, "", "Deployment orders-deployment is being deleted: |pulumi up| waits until it is gone\n" +
 			"Namespace team-a does not exist yet: only |pulumi up| can check what goes into it\n"},
+		"a namespace that a preview sees": {"GET team-a", namespace, false, true, "", "Namespace team-a is being deleted: |pulumi up| waits until it is gone\n" +
+			"Namespace team-a does not exist yet: only |pulumi up| can check what goes into it\n"},
 		"a namespace of others": {"GET team-a", failure(403, "Forbidden", "no"), false, false, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
