@@ -8,7 +8,9 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/discovery"
 
 	"user-service/internal/cluster"
 	"user-service/internal/config"
@@ -31,7 +33,7 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	err = errors.Join(
 		checkRegistryLogin(ctx.Context(), c.Service.Build.Repository, c.Service.RegistryLogin),
 		checkOutside(ctx.Context(), cl, c.Name, &c.Service.Outside),
-		checkMonitoring(ctx.Context(), cl, c.Service.Monitoring),
+		checkMonitoring(cl, c.Service.Monitoring),
 	)
 	if err != nil {
 		return nil, err
@@ -71,6 +73,23 @@ func checkVersion(cl *cluster.Cluster) error {
 	if running, err := version.ParseGeneric(info.GitVersion); err == nil && running.LessThan(oldest) {
 		return fmt.Errorf("the cluster of kubernetes:context (%q) runs Kubernetes %s, and the manifests need %v: upgrade it, or choose another with `pulumi config set kubernetes:context <name>`",
 			cl.Context, info.GitVersion, oldest)
+	}
+	return nil
+}
+
+// checkMonitoring checks that the cluster has the kinds of prometheus-operator.
+func checkMonitoring(cl *cluster.Cluster, wanted bool) error {
+	if !wanted {
+		return nil
+	}
+	for _, resource := range []string{"podmonitors", "prometheusrules"} {
+		has, err := discovery.IsResourceEnabled(cl.Discovery(), schema.GroupVersionResource{Group: "monitoring.coreos.com", Version: "v1", Resource: resource})
+		if err != nil {
+			return fmt.Errorf("look for the cluster's %s: %w", resource, err)
+		}
+		if !has {
+			return fmt.Errorf("monitoring (\"true\") needs prometheus-operator, and the cluster does not have its %s: install it, or do without with `pulumi config rm monitoring`", resource)
+		}
 	}
 	return nil
 }

@@ -342,13 +342,15 @@ func TestAHostThatOthersServeIsAnError(t *testing.T) {
 
 func TestMonitoringNeedsPrometheusOperator(t *testing.T) {
 	t.Parallel()
-	const list = `{"kind": "List", "apiVersion": "monitoring.coreos.com/v1", "items": []}`
-	for want, answers := range map[string]map[string]string{
-		"": {"GET podmonitors": list, "GET prometheusrules": failure(403, "Forbidden", "no")},
-		`monitoring ("true") needs prometheus-operator, and the cluster does not have its prometheusrules: install it, or do without with |pulumi config rm monitoring|`: {
-			"GET podmonitors": list, "GET prometheusrules": failure(404, "NotFound", "no")},
+	const kinds = `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "monitoring.coreos.com/v1", "resources": [{"name": "podmonitors"}, {"name": %q}]}`
+	const want = `monitoring ("true") needs prometheus-operator, and the cluster does not have its %s: install it, or do without with |pulumi config rm monitoring|`
+	for answer, want := range map[string]string{
+		fmt.Sprintf(kinds, "prometheusrules"):      "",
+		fmt.Sprintf(kinds, "probes"):               fmt.Sprintf(want, "prometheusrules"),
+		failure(404, "NotFound", "no"):             fmt.Sprintf(want, "podmonitors"),
+		failure(503, "ServiceUnavailable", "down"): "look for the cluster's podmonitors: down",
 	} {
-		_, _, err := check(t, &apiServer{answers: answers}, false, map[string]string{"monitoring": "true"})
+		_, _, err := check(t, &apiServer{answers: map[string]string{"GET v1": answer}}, false, map[string]string{"monitoring": "true"})
 		checkError(t, err, want)
 	}
 }
