@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,7 +24,11 @@ func checkGateway(ctx context.Context, cl *cluster.Cluster, o *microservice.Outs
 	case apierrors.IsForbidden(err):
 		return nil
 	case apierrors.IsNotFound(err):
-		return noGateway(ctx, cl, g)
+		gateways := gatewayv1.SchemeGroupVersion.WithResource("gateways")
+		return cmp.Or(
+			checkExists(ctx, cl, gateways, "gateway", g.String(), "the Gateway API", "have an Ingress serve the host with `pulumi config rm gateway`"),
+			fmt.Errorf("gateway (%q) is not on the cluster: %w", g, err),
+		)
 	case err != nil:
 		return fmt.Errorf("get Gateway %s/%s: %w", g.Namespace, g.Name, err)
 	}
@@ -55,18 +60,6 @@ func urlOf(l gatewayv1.Listener, host string) string {
 		return scheme + "://" + host
 	}
 	return fmt.Sprintf("%s://%s:%d", scheme, host, l.Port)
-}
-
-// noGateway says which Gateways there are instead.
-func noGateway(ctx context.Context, cl *cluster.Cluster, g *microservice.Gateway) error {
-	names, err := namesOf(ctx, cl, gatewayv1.SchemeGroupVersion.WithResource("gateways"))
-	switch {
-	case apierrors.IsNotFound(err):
-		return fmt.Errorf("gateway (%q) needs the Gateway API, which the cluster does not have: install it, or have an Ingress serve the host with `pulumi config rm gateway`", g)
-	case err != nil:
-		return fmt.Errorf("gateway (%q) is not on the cluster, and which others are is unknown: %w", g, err)
-	}
-	return fmt.Errorf("gateway (%q) is not on the cluster: %s", g, suggest.OneOf("gateway", g.String(), names))
 }
 
 // listenersOf returns the listeners that serve HTTP or, first, HTTPS: the named one, or

@@ -33,7 +33,9 @@ func checkOutside(ctx context.Context, cl *cluster.Cluster, name string, o *micr
 	errs := []error{checkClass(ctx, cl, name, o)}
 	switch {
 	case o.ClusterIssuer != "":
-		errs = append(errs, checkIssuer(ctx, cl, o.ClusterIssuer))
+		issuers := schema.GroupVersionResource{Group: "cert-manager.io", Version: "v1", Resource: "clusterissuers"}
+		errs = append(errs, checkExists(ctx, cl, issuers, "clusterIssuer", o.ClusterIssuer,
+			"cert-manager", "name a certificate of your own with `pulumi config set tlsSecret <name>`"))
 	case o.TLSSecret != "":
 		errs = append(errs, checkCertificate(ctx, cl, o))
 	}
@@ -47,7 +49,8 @@ func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *micros
 	list, err := cl.NetworkingV1().IngressClasses().List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
 		live, err := cl.NetworkingV1().Ingresses(cl.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil && o.IngressClass == "" && slices.ContainsFunc(live.ManagedFields, declaresClass) {
+		declared := func(f metav1.ManagedFieldsEntry) bool { return isPulumi(f) && manages(f, "ingressClassName") } // not by the API server
+		if err == nil && o.IngressClass == "" && slices.ContainsFunc(live.ManagedFields, declared) {
 			o.IngressClass = ptr.Deref(live.Spec.IngressClassName, "")
 		}
 		return nil
@@ -75,40 +78,26 @@ func checkClass(ctx context.Context, cl *cluster.Cluster, name string, o *micros
 	return nil
 }
 
-// declaresClass reports whether an Ingress has its class from Pulumi, and not from the API
-// server.
-func declaresClass(fields metav1.ManagedFieldsEntry) bool {
-	return isPulumi(fields) && manages(fields, "ingressClassName")
-}
-
-// checkIssuer checks that cert-manager has an issuer.
-func checkIssuer(ctx context.Context, cl *cluster.Cluster, issuer string) error {
-	names, err := namesOf(ctx, cl, schema.GroupVersionResource{Group: "cert-manager.io", Version: "v1", Resource: "clusterissuers"})
-	if apierrors.IsForbidden(err) {
-		return nil
-	}
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("clusterIssuer (%q) needs cert-manager, which the cluster does not have: install it, or name a certificate of your own with `pulumi config set tlsSecret <name>`", issuer)
-	}
-	if err != nil {
-		return fmt.Errorf("list the cluster's ClusterIssuers: %w", err)
-	}
-	if !slices.Contains(names, issuer) {
-		return fmt.Errorf("clusterIssuer (%q) is not on the cluster: %s", issuer, suggest.OneOf("clusterIssuer", issuer, names))
-	}
-	return nil
-}
-
-// namesOf lists the objects of a kind, by <namespace>/<name> if it has namespaces.
-func namesOf(ctx context.Context, cl *cluster.Cluster, resource schema.GroupVersionResource) (names []string, err error) {
+// checkExists checks that the cluster has the object that a key names, as <namespace>/<name>
+// if it has a namespace. Not every cluster has the product that such objects are of.
+func checkExists(ctx context.Context, cl *cluster.Cluster, resource schema.GroupVersionResource, key, value, product, instead string) error {
 	list, err := cl.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%s (%q) needs %s, which the cluster does not have: install it, or %s", key, value, product, instead)
+	case err != nil:
+		return fmt.Errorf("%s (%q): list the cluster's %s: %w", key, value, resource.Resource, err)
 	}
+	var names []string
 	for _, o := range list.Items {
 		names = append(names, strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/"))
 	}
-	return names, nil
+	if !slices.Contains(names, value) {
+		return fmt.Errorf("%s (%q) is not on the cluster: %s", key, value, suggest.OneOf(key, value, names))
+	}
+	return nil
 }
 
 // checkCertificate checks that the Secret exists, and has a certificate for the hosts.

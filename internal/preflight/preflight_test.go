@@ -258,7 +258,7 @@ func TestAGatewayNeedsAListenerForTheHost(t *testing.T) {
 	}
 	http, https := `{"name": "http", "protocol": "HTTP", "port": 80, `+all+`}`, `{"name": "https", "protocol": "HTTPS", "port": 8443, "hostname": "*.example.com", `+all+`}`
 	none, notYours := failure(404, "NotFound", "no"), failure(403, "Forbidden", "no")
-	list := `{"kind": "GatewayList", "apiVersion": "gateway.networking.k8s.io/v1", "items": [` + gateway("") + `]}`
+	list := `{"kind": "GatewayList", "apiVersion": "gateway.networking.k8s.io/v1", "items": [{"metadata": {"namespace": "edge", "name": "publics"}}]}`
 	for name, test := range map[string]struct {
 		gateway, list, chosen, host string
 		want, url                   string
@@ -268,9 +268,9 @@ func TestAGatewayNeedsAListenerForTheHost(t *testing.T) {
 		"one that is not closed": {gateway: gateway(strings.Replace(https, "All", "Same", 1) + "," + http), url: "http://shop.example.com"},
 		"a wildcard":             {gateway: gateway(https), host: "*.shop.example.com", url: "https://*.shop.example.com:8443"},
 		"not for this user":      {gateway: notYours, url: "https://shop.example.com"},
-		"a misspelt Gateway":     {gateway: none, list: list, want: "gateway (%q) is not on the cluster: it has edge/public: choose one with |pulumi config set gateway edge/public|"},
+		"a misspelt Gateway":     {gateway: none, list: list, want: "gateway (%q) is not on the cluster: it has edge/publics: choose one with |pulumi config set gateway edge/publics|"},
 		"no Gateway API":         {gateway: none, list: none, want: "gateway (%q) needs the Gateway API, which the cluster does not have: install it, or have an Ingress serve the host with |pulumi config rm gateway|"},
-		"Gateways out of sight":  {gateway: none, list: notYours, want: "gateway (%q) is not on the cluster, and which others are is unknown: no"},
+		"Gateways out of sight":  {gateway: none, list: notYours, want: "gateway (%q) is not on the cluster: no"},
 		"a misspelt listener":    {gateway: gateway(http), chosen: "/web", want: "gateway (%q) has no such listener for HTTP or HTTPS: it has edge/public/http: choose one with |pulumi config set gateway edge/public/http|"},
 		"another host":           {gateway: gateway(https), host: "shop.example.org", want: `host ("shop.example.org") is served by no listener of gateway (%q): they serve *.example.com: choose such a host, or ask who runs the Gateway for a listener`},
 		"the Gateway's own only": {gateway: gateway(strings.Replace(http, "All", "Same", 1)), want: "gateway (%q) serves its own namespace alone (allowedRoutes of listener http), and the service is in default: ask who runs the Gateway to allow this one"},
