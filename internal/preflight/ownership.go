@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"user-service/internal/cluster"
 	"user-service/internal/config"
@@ -43,27 +45,21 @@ func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, o
 // checkAdoption checks that a Deployment that was not declared by this program can become
 // what it declares by an update.
 func checkAdoption(o object) error {
-	now, _, _ := unstructured.NestedMap(o.live.Object, "spec", "selector", "matchLabels")
-	then, _, _ := unstructured.NestedMap(o.declared.Object, "spec", "selector", "matchLabels")
-	if !maps.Equal(now, then) {
-		return fmt.Errorf("it selects pods by %v instead of %v, which no update can change", now, then)
+	var live, declared appsv1.Deployment
+	read := runtime.DefaultUnstructuredConverter.FromUnstructured
+	if err := errors.Join(read(o.live.Object, &live), read(o.declared.Object, &declared)); err != nil {
+		return err
 	}
-	declared := containerNames(o.declared)
-	for _, name := range containerNames(o.live) {
-		if !slices.Contains(declared, name) {
-			return fmt.Errorf("its container %q would stay beside %q in every pod", name, declared[0])
+	if now, then := live.Spec.Selector, declared.Spec.Selector; !maps.Equal(now.MatchLabels, then.MatchLabels) {
+		return fmt.Errorf("it selects pods by %v instead of %v, which no update can change", now.MatchLabels, then.MatchLabels)
+	}
+	own := declared.Spec.Template.Spec.Containers
+	for _, c := range live.Spec.Template.Spec.Containers {
+		if !slices.ContainsFunc(own, func(d corev1.Container) bool { return d.Name == c.Name }) {
+			return fmt.Errorf("its container %q would stay beside %q in every pod", c.Name, own[0].Name)
 		}
 	}
 	return nil
-}
-
-func containerNames(deployment *unstructured.Unstructured) (names []string) {
-	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
-	for _, container := range containers {
-		name, _, _ := unstructured.NestedString(container.(map[string]any), "name")
-		names = append(names, name)
-	}
-	return names
 }
 
 // owner returns whose an object is, or "" for one that an earlier version of this program
