@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 
 	"user-service/internal/config"
 	"user-service/internal/render"
@@ -55,16 +54,11 @@ func checkAdmission(ctx *pulumi.Context, c config.Config, objects []object) erro
 	return errors.Join(errs...)
 }
 
-// dryRun applies an object and keeps nothing of it.
+// dryRun applies an object and keeps nothing of it. The API server rejects fields that it does
+// not know. Force is for the number of pods, which the autoscaler owns.
 func (o object) dryRun(ctx context.Context) error {
-	body, err := o.declared.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	force := true // the autoscaler owns the number of pods
-	_, err = o.like(o.declared).Patch(ctx, o.name(), types.ApplyPatchType, body, metav1.PatchOptions{
-		DryRun: []string{metav1.DryRunAll}, FieldManager: pulumiManager(o.live, "preview"), Force: &force, FieldValidation: metav1.FieldValidationStrict,
-	})
+	options := metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: pulumiManager(o.live, "preview"), Force: true}
+	_, err := o.like(o.declared).Apply(ctx, o.name(), o.declared, options)
 	return err
 }
 

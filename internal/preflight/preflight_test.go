@@ -549,8 +549,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPatch {
 		body, _ := io.ReadAll(r.Body)
 		s.applied, s.bodies = append(s.applied, name+" as "+query.Get("fieldManager")), s.bodies+string(body)
-		if query.Get("dryRun") != "All" || query.Get("fieldValidation") != "Strict" || query.Get("force") != "true" {
-			code, answer = http.StatusBadRequest, "not a strict dry run: "+r.URL.RawQuery
+		if query.Get("dryRun") != "All" || query.Get("force") != "true" || r.Header.Get("Content-Type") != "application/apply-patch+yaml" {
+			code, answer = http.StatusBadRequest, "not a dry run of an apply: "+r.URL.RawQuery
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
