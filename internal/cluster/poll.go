@@ -20,23 +20,15 @@ func Permanent(err error) error { return permanentError{err} }
 // IsPermanent reports whether an error is marked so.
 func IsPermanent(err error) bool { return errors.As(err, &permanentError{}) }
 
-// Poll runs checks every second until none fails. It returns the last error of a check,
+// Poll runs a check every second until it passes. It returns the last error of the check,
 // and looks once more after the timeout: the machine may have slept through it.
-func Poll(ctx context.Context, timeout time.Duration, checks ...func(context.Context) error) (last error) {
-	all := func(ctx context.Context) error {
-		for _, check := range checks {
-			if err := check(ctx); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+func Poll(ctx context.Context, timeout time.Duration, check func(context.Context) error) (last error) {
 	err := wait.PollUntilContextTimeout(ctx, time.Second, timeout, true, func(ctx context.Context) (bool, error) {
-		last = all(ctx)
+		last = check(ctx)
 		return last == nil || IsPermanent(last), nil
 	})
 	if err != nil && ctx.Err() == nil {
-		return all(ctx)
+		return check(ctx)
 	}
 	return cmp.Or(last, err)
 }

@@ -29,7 +29,10 @@ var podMetrics = schema.GroupVersionResource{Group: "metrics.k8s.io", Version: "
 // and Pulumi call it healthy as soon as it is stored, and while it reads one of them. Its
 // status may be 15 s old, so the metrics' APIs are asked first.
 func (r rollout) waitForMetrics(ctx context.Context) error {
-	if err := cluster.Poll(ctx, metricsTimeout, r.checkCPU, r.checkRequests, r.checkAutoscaler); err != nil {
+	err := cluster.Poll(ctx, metricsTimeout, func(ctx context.Context) error {
+		return cmp.Or(r.checkCPU(ctx), r.checkRequests(ctx), r.checkAutoscaler(ctx))
+	})
+	if err != nil {
 		return fmt.Errorf("%s: the pods are ready, but the autoscaler cannot read %w", r.name, err)
 	}
 	return nil
