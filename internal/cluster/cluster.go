@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // users with an auth-provider
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/homedir"
@@ -48,25 +50,29 @@ func Connect(c config.Config) (*Cluster, error) {
 		return nil, fmt.Errorf("kubernetes:context (%q) is not in the kubeconfig: %s", c.Context, contextHint(c.Context, kubeconfig))
 	}
 	overrides := &clientcmd.ConfigOverrides{Context: api.Context{Cluster: c.Cluster}}
-	rest, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, overrides, nil).ClientConfig()
+	restConfig, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, c.Context, overrides, nil).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
-	rest.Timeout = RequestTimeout
+	restConfig.Timeout, restConfig.UserAgent = RequestTimeout, rest.DefaultKubernetesUserAgent()
 	// The program makes a few requests a second. A rate limiter would only replace the
 	// cluster's errors with its own.
-	rest.QPS = -1
-	typed, err := kubernetes.NewForConfig(rest)
+	restConfig.QPS = -1
+	client, err := rest.HTTPClientFor(restConfig)
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
-	untyped, err := dynamic.NewForConfig(rest)
-	if err != nil {
+	// A redirect elsewhere, as by a pod that is asked through the cluster, would take the
+	// cluster's credentials along.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	typed, err1 := kubernetes.NewForConfigAndClient(restConfig, client)
+	untyped, err2 := dynamic.NewForConfigAndClient(restConfig, client)
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("kubernetes:context (%q): %w", c.Context, err)
 	}
 	pods := meta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion}) // all that it needs to know
 	pods.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
-	custom := custommetrics.NewForConfig(rest, pods, custommetrics.NewAvailableAPIsGetter(typed.Discovery()))
+	custom := custommetrics.NewForConfig(restConfig, pods, custommetrics.NewAvailableAPIsGetter(typed.Discovery()))
 	return &Cluster{typed, untyped, custom, c.Context, c.Namespace}, nil
 }
 

@@ -44,6 +44,7 @@ func TestInvalidValuesAreErrors(t *testing.T) {
 		"port above all":            {keys{"port": "70000"}, `port (70000) is above 65535: set it with |pulumi config set port 65535|`},
 		"livenessPath as a URL":     {keys{"livenessPath": "http://x/livez"}, `livenessPath ("http://x/livez") is not an HTTP path, like /healthz` + orDefault("livenessPath")},
 		"readinessPath with spaces": {keys{"readinessPath": "/is it ready"}, `readinessPath ("/is it ready") is not an HTTP path, like /healthz` + orDefault("readinessPath")},
+		"smokePath with %zz":        {keys{"canary": "true", "smokePath": "/a%2Fb%zz"}, `smokePath ("/a%2Fb%zz") is not an HTTP path, like /healthz` + orDefault("smokePath")},
 		"host with a scheme":        {keys{"host": "https://users.example.com:8443/v1"}, `host ("https://users.example.com:8443/v1") has a scheme: set it with |pulumi config set host users.example.com|`},
 		"host with a port":          {keys{"host": "users.example.com:8080"}, `host ("users.example.com:8080") has a port or a path: set it with |pulumi config set host users.example.com|`},
 		"host in upper case":        {keys{"host": "Users.example.com"}, `host ("Users.example.com") has upper-case letters: set it with |pulumi config set host users.example.com|`},
@@ -139,7 +140,7 @@ func TestValidValuesAreAccepted(t *testing.T) {
 	for _, valid := range []keys{
 		{"name": strings.Repeat("o", 35), "image": "localhost/users", "goImage": "golang" + digest, "livenessPath": "/", "replicas": "1", "scaleDownWindow": "0", "memoryRequest": "128Mi"},
 		{"image": "docker.io/acme/users", "goImage": "mirror.example.com/golang:1.26" + digest, "platform": "linux/arm/v7", "cpuTarget": "100", "cpuRequest": "0.5", "requestsTarget": "50", "requestsMetric": "nginx:requests.per-second"},
-		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "memoryLimit": "1G"},
+		{"image": "registry.example.com:5000/team/users", "version": "1.0.0-rc.1", "port": "65535", "readinessPath": "/actuator/health?group=readiness", "canary": "true", "smokePath": "/a%2Fb", "memoryLimit": "1G"},
 		{"host": "users.example.com", "gateway": "edge/public.internal/https"},
 		{"host": "users.example.com", "ingressClass": "haproxy.internal", "tlsSecret": "users-tls", "clusterIssuer": "letsencrypt"},
 		{"host": `["*.example.com","example.com"]`, "egress": "10.0.0.0/8:5432"},

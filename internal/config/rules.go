@@ -36,7 +36,7 @@ var (
 	objectName  = matches(`[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?`, "is not the name of an object (lower-case letters, digits, inner hyphens and dots)")
 	gatewayName = matches(`[a-z0-9-]+(/[a-z0-9.-]+){1,2}`, "is not <namespace>/<name> of a Gateway, or <namespace>/<name>/<listener>")
 	metricName  = matches(`[A-Za-z_][A-Za-z0-9_.:-]*`, "is not the name of a metric (letters, digits and _.:-, no digit first)")
-	urlPath     = matches(`/[!-~]*`, "is not an HTTP path, like /healthz")
+	urlPath     = matches(`/([!-$&-~]|%[0-9A-Fa-f]{2})*`, "is not an HTTP path, like /healthz")
 )
 
 func namespace(value string) (problem, meant string) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"reflect"
@@ -20,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 
 	"user-service/internal/cluster"
@@ -211,34 +209,23 @@ func (r *readiness) observe(pod corev1.Pod) bool {
 }
 
 // smoke asks the canary for SmokePath, through the API server, because the pod's address
-// need not be in reach. client-go's own requests would lose the answer's body.
+// need not be in reach.
 func (r rollout) smoke(ctx context.Context, pod corev1.Pod) error {
 	if r.args.SmokePath == "" {
 		return nil
 	}
-	api := r.CoreV1().RESTClient().(*rest.RESTClient)
 	proxy := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy", pod.Namespace, pod.Name, r.args.Port)
-	proxied := api.Get().RequestURI(proxy + r.args.SmokePath)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, proxied.URL().String(), nil)
-	if err := errors.Join(proxied.Error(), err); err != nil {
-		return cluster.Permanent(fmt.Errorf("smokePath (%q): %w", r.args.SmokePath, err))
-	}
-	client := *api.Client
-	// A redirect elsewhere would take the cluster's credentials along.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	response, err := client.Do(request)
-	if err != nil {
+	// By itself, client-go would do what a Retry-After says, and add its timeout to the query.
+	body, err := r.CoreV1().RESTClient().Get().RequestURI(proxy + r.args.SmokePath).MaxRetries(0).Timeout(0).DoRaw(ctx)
+	failure, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok { // a success, or no answer
 		return err
 	}
-	defer response.Body.Close()
-	if response.StatusCode/100 == 2 {
-		return nil
-	}
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20)) // its status is enough
 	// Cut after redacting, or half a secret would be left.
 	answer := strings.TrimSpace(r.redact(string(body)))
 	answer = answer[:min(len(answer), 500)]
-	return cluster.Permanent(fmt.Errorf("the canary answers %s (smokePath) with %s: %s%s", r.args.SmokePath, response.Status, answer, indent(r.log(ctx, pod, r.name))))
+	code := int(failure.ErrStatus.Code)
+	return cluster.Permanent(fmt.Errorf("the canary answers %s (smokePath) with %d %s: %s%s", r.args.SmokePath, code, http.StatusText(code), answer, indent(r.log(ctx, pod, r.name))))
 }
 
 // explainCanary adds to the last error what the canary's pod reports.

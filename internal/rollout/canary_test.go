@@ -15,10 +15,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"user-service/internal/cluster"
+	"user-service/internal/config"
 	"user-service/internal/microservice"
 )
 
@@ -160,6 +159,7 @@ func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 					_, _ = w.Write([]byte("the log"))
 				case request.URL.String() == "/api/v1/namespaces/prod/pods/canary-1:9090/proxy/users?page=1":
 					w.Header().Set("Location", "http://elsewhere.example.com/")
+					w.Header().Set("Retry-After", "3600")
 					w.WriteHeader(status)
 					if status != http.StatusNoContent {
 						_, _ = w.Write([]byte("no database abracadabra"))
@@ -178,22 +178,15 @@ func TestTheCanarysAnswerMustBeASuccess(t *testing.T) {
 	}
 }
 
-func TestASmokePathMustBeOne(t *testing.T) {
-	t.Parallel()
-	r := newRollout()
-	r.Cluster = clusterOf(t, func(w http.ResponseWriter, request *http.Request) { t.Errorf("asked for %s", request.URL) })
-	r.args.SmokePath = "/%zz"
-	checkError(t, r.smoke(t.Context(), corev1.Pod{ObjectMeta: metadata("canary-1")}), `smokePath ("/%zz"): parse "/api/v1/namespaces/prod/pods/canary-1:0/proxy/%zz": invalid URL escape "%zz"`, true)
-}
-
 // clusterOf is one whose API server answers so.
 func clusterOf(t *testing.T, answer http.HandlerFunc) *cluster.Cluster {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	kubeconfig := fmt.Sprintf("clusters: [{name: c, cluster: {server: %q}}]\nusers: [{name: u}]\ncontexts: [{name: here, context: {cluster: c, user: u}}]", server.URL)
+	c, err := cluster.Connect(config.Config{Context: "here", Namespace: "prod", Kubeconfig: kubeconfig})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cluster.Cluster{Interface: client, Context: "here", Namespace: "prod"}
+	return c
 }
