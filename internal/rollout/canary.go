@@ -85,8 +85,19 @@ func (r rollout) prove(ctx context.Context, pods corev1.PodTemplateSpec, show fu
 			err = fmt.Errorf("%w\nThe canary could not be removed, and goes by itself: %w", err, left)
 		}
 	}()
-	var ready readiness
-	err = cluster.Poll(ctx, r.args.RolloutTimeout, func(ctx context.Context) error {
+	if err := r.waitForProof(ctx, show); err != nil {
+		return r.explainCanary(ctx, err)
+	}
+	show(fmt.Sprintf("the canary has stayed ready for %v: the new revision goes on to all pods", microservice.ProvingTime), false)
+	_, err = r.deleteCanary(ctx) // it goes while they start
+	return err
+}
+
+// waitForProof waits until the canary has stayed ready and answered.
+func (r rollout) waitForProof(ctx context.Context, show func(what string, passing bool)) error {
+	var since time.Time     // the present period of readiness, by this machine's clock
+	var period *metav1.Time // its start by the node's clock, which tells it from an earlier one
+	return cluster.Poll(ctx, r.args.RolloutTimeout, func(ctx context.Context) error {
 		pod, err := r.canaryPod(ctx)
 		if err != nil {
 			return err
@@ -95,21 +106,19 @@ func (r rollout) prove(ctx context.Context, pods corev1.PodTemplateSpec, show fu
 			p := r.podProblem(ctx, pod)
 			return cluster.Permanent(fmt.Errorf("the canary has ended instead of serving: %s%s", p.what, indent(p.log)))
 		}
-		if !ready.observe(pod) {
+		ready := condition(pod, corev1.PodReady)
+		if ready.Status != corev1.ConditionTrue || pod.DeletionTimestamp != nil {
 			return errors.New("the canary is not ready")
 		}
-		if left := microservice.ProvingTime - time.Since(ready.since); left > 0 {
+		if began := &ready.LastTransitionTime; !began.Equal(period) {
+			period, since = began, time.Now()
+		}
+		if left := microservice.ProvingTime - time.Since(since); left > 0 {
 			show(fmt.Sprintf("the canary is ready, and has to stay so for %.0f s", left.Seconds()), true)
 			return fmt.Errorf("the canary has not stayed ready for %v", microservice.ProvingTime)
 		}
 		return r.smoke(ctx, pod)
 	})
-	if err != nil {
-		return r.explainCanary(ctx, err)
-	}
-	show(fmt.Sprintf("the canary has stayed ready for %v: the new revision goes on to all pods", microservice.ProvingTime), false)
-	_, err = r.deleteCanary(ctx) // it goes while they start
-	return err
 }
 
 // canary is a Job with a pod of the new revision. It goes with the Deployment, and without
@@ -182,30 +191,6 @@ func (r rollout) canaryPod(ctx context.Context) (corev1.Pod, error) {
 		return corev1.Pod{}, errors.New("the canary has no pod" + r.lastEvent(ctx, microservice.CanaryName(r.name), "type=Warning"))
 	}
 	return slices.MaxFunc(pods.Items, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) }), nil
-}
-
-// readiness is since when a pod has been ready without a break.
-type readiness struct {
-	since time.Time
-	of    string // the pod, and how often its containers have started
-}
-
-// observe looks at the pod, and reports whether it is ready.
-func (r *readiness) observe(pod corev1.Pod) bool {
-	of := string(pod.UID)
-	for _, c := range pod.Status.ContainerStatuses {
-		of += fmt.Sprint(" ", c.RestartCount)
-	}
-	ready := pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-	if !ready {
-		of = ""
-	}
-	if of != r.of {
-		r.of, r.since = of, time.Now()
-	}
-	return ready
 }
 
 // smoke asks the canary for SmokePath, through the API server, because the pod's address

@@ -54,6 +54,7 @@ func TestACanaryHasToStayReady(t *testing.T) {
 							case <-time.After(test.startsEvery):
 								c := &pod.Status.ContainerStatuses[0]
 								c.RestartCount++
+								pod.Status.Conditions[0].LastTransitionTime = metav1.Now()
 								c.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 2, Message: "out of luck"}
 								if name == "ends" {
 									pod.Status.Phase = corev1.PodSucceeded

@@ -86,10 +86,8 @@ func (r rollout) problems(ctx context.Context) (problems []problem, err error) {
 // podProblem returns why a pod is not ready, or did not stay so, and nothing for one that
 // is.
 func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return problem{what: fmt.Sprintf("%s, for platform %s: %s (if the cluster is adding nodes, raise rolloutTimeout)", c.Reason, r.args.Build.Platform, c.Message)}
-		}
+	if c := condition(pod, corev1.PodScheduled); c.Status == corev1.ConditionFalse {
+		return problem{what: fmt.Sprintf("%s, for platform %s: %s (if the cluster is adding nodes, raise rolloutTimeout)", c.Reason, r.args.Build.Platform, c.Message)}
 	}
 	isOwn := func(c corev1.ContainerStatus) bool { return c.Name == r.name }
 	i := slices.IndexFunc(pod.Status.ContainerStatuses, isOwn)
@@ -109,12 +107,20 @@ func (r rollout) podProblem(ctx context.Context, pod corev1.Pod) problem {
 			return problem{"container " + c.Name + ", which others have added: " + p.what, p.log}
 		}
 	}
-	for _, c := range pod.Status.Conditions { // a readiness gate, such as a load balancer's
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse {
-			return problem{what: c.Reason + ": " + c.Message}
-		}
+	if c := condition(pod, corev1.PodReady); c.Status == corev1.ConditionFalse { // a readiness gate, such as a load balancer's
+		return problem{what: c.Reason + ": " + c.Message}
 	}
 	return problem{}
+}
+
+// condition is one of a pod's conditions, or an empty one.
+func condition(pod corev1.Pod, kind corev1.PodConditionType) (found corev1.PodCondition) {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind {
+			found = c
+		}
+	}
+	return found
 }
 
 // containerProblem is podProblem for one container.
