@@ -1,9 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -47,42 +45,25 @@ func namespace(value string) (problem, meant string) {
 }
 
 // hostName is one that an Ingress or a Gateway takes, a wildcard for the first label included.
+// The last label begins with a letter, unlike that of an address.
 func hostName(value string) (problem, meant string) {
-	name, lower := value, strings.ToLower(value)
-	if _, rest, found := strings.Cut(value, "://"); found {
-		name, _, _ = strings.Cut(rest, "/")
-		name, _, _ = strings.Cut(name, ":")
-		return "has a scheme", name
-	}
-	if end := strings.IndexAny(name, ":/"); end > 0 && net.ParseIP(name) == nil {
-		return "has a port or a path", name[:end]
-	}
 	const label = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
-	problem, _ = matches(`(\*\.)?`+label+`(\.`+label+`)+`, "is not a DNS name, like users.example.com")(lower)
-	switch {
-	case net.ParseIP(name) != nil:
-		return "is an address, and clients need a DNS name", ""
-	case problem == "" && value != lower:
-		return "has upper-case letters", lower
+	isName := matches(`(\*\.)?(`+label+`\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?`, "is not a DNS name alone, in lower case, like users.example.com")
+	problem, _ = isName(value)
+	host := regexp.MustCompile(`^(.*://)?([^:/]*).*$`).ReplaceAllString(strings.ToLower(value), "$2") // that of a URL
+	if invalid, _ := isName(host); problem != "" && invalid == "" {
+		meant = host
 	}
-	return problem, ""
+	return problem, meant
 }
 
 func repository(value string) (problem, meant string) {
-	if _, rest, found := strings.Cut(value, "://"); found {
-		return "has a scheme", rest
-	}
-	named, err := reference.ParseNamed(value)
-	switch lower := strings.ToLower(value); {
-	case errors.Is(err, reference.ErrNameNotCanonical):
-		hub, _ := reference.ParseNormalizedNamed(value)
-		return "is not a name with a registry host", hub.Name()
-	case err != nil && value != lower:
-		return "has upper-case letters", lower
+	named, err := reference.ParseNormalizedNamed(regexp.MustCompile(`^.*://`).ReplaceAllString(strings.ToLower(value), ""))
+	switch {
 	case err != nil:
 		return "is not an image repository", "registry.example.com/user-service"
-	case !reference.IsNameOnly(named):
-		return "has a tag or a digest (the tag is the key version)", named.Name()
+	case named.Name() != value:
+		return "is not <host>/<path> alone, in lower case (the tag is the key version)", named.Name()
 	}
 	return "", ""
 }
