@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,10 +87,8 @@ func (r *reader) variables(key, value, secretFlag string) map[string]string {
 	if value == "" {
 		return nil
 	}
-	var given map[string]any
-	decoder := json.NewDecoder(strings.NewReader(value))
-	decoder.UseNumber()
-	if err := decoder.Decode(&given); err != nil {
+	var given map[string]json.RawMessage
+	if json.Unmarshal([]byte(value), &given) != nil {
 		r.errorf("%[1]s is not a map: remove it with `pulumi config rm %[1]s`, and set each variable with `pulumi config set --path %[2]s%[1]s.<NAME> <value>`", key, secretFlag)
 		return nil
 	}
@@ -97,26 +96,21 @@ func (r *reader) variables(key, value, secretFlag string) map[string]string {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if problem, _ := variableName(name); problem != "" {
 			r.errorf("%[1]s.%[2]s %[3]s: remove it with `pulumi config rm --path '%[1]s[%[2]q]'`", key, name, problem)
-		} else if !isAsTyped(given[name]) {
+		} else if !asTyped.Match(given[name]) {
 			r.errorf("%[1]s.%[2]s is not a string: set it with `pulumi config set --path %[3]s--type string %[1]s.%[2]s <value>`", key, name, secretFlag)
 		}
-		variables[name] = fmt.Sprint(given[name])
+		var text string
+		if json.Unmarshal(given[name], &text) != nil { // it is not in quotes
+			text = string(given[name])
+		}
+		variables[name] = text
 	}
 	return variables
 }
 
-// isAsTyped reports whether Pulumi keeps a value in the user's spelling: it rewrites or
-// rounds numbers that are not integers below 2^53.
-func isAsTyped(value any) bool {
-	switch v := value.(type) {
-	case string, bool:
-		return true
-	case json.Number:
-		n, err := v.Int64()
-		return err == nil && max(n, -n) < 1<<53
-	}
-	return false
-}
+// asTyped matches the JSON values that Pulumi keeps in the user's spelling: it rewrites or
+// rounds numbers that are not integers below 2^53, about 9*10^15.
+var asTyped = regexp.MustCompile(`^(".*"|true|false|-?[1-8]?[0-9]{1,15})$`)
 
 // text reads a required value that follows a rule.
 func (r *reader) text(key string, follows rule) string {
