@@ -24,10 +24,9 @@ import (
 // Digest stands for that of an image, which is unknown until it is built.
 const Digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// Rendered is what one run of the program has declared and exported.
+// Rendered is what one run of the program has declared.
 type Rendered struct {
 	Resources []pulumi.MockResourceArgs // in the order of their types and names
-	Outputs   map[string]any
 }
 
 // Stack renders a stack.
@@ -57,16 +56,7 @@ func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) 
 	}
 	var original error // RunErr wraps it
 	err := pulumi.RunErr(
-		func(ctx *pulumi.Context) error {
-			if original = run(ctx); original != nil {
-				return original
-			}
-			pulumi.Map(ctx.GetCurrentExportMap()).ToMapOutput().ApplyT(func(outputs map[string]any) any {
-				r.rendered.Outputs = outputs
-				return nil
-			})
-			return nil
-		},
+		func(ctx *pulumi.Context) error { original = run(ctx); return original },
 		append([]pulumi.RunOption{pulumi.WithMocks(s.Project, s.Name, r), withConfig}, options...)...,
 	)
 	slices.SortFunc(r.rendered.Resources, func(a, b pulumi.MockResourceArgs) int {

@@ -6,10 +6,13 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"user-service/internal/config"
 	"user-service/internal/microservice"
+	"user-service/internal/program"
 	"user-service/internal/render"
 	"user-service/internal/stack"
 	"user-service/internal/stackfile"
@@ -18,9 +21,9 @@ import (
 func TestTheStacksOutputs(t *testing.T) {
 	t.Parallel()
 	want := map[string]any{
-		"image": "registry.example.com/shop/orders@" + render.Digest, "url": "http://orders.team-a.svc.cluster.local", "publicURL": "https://orders.example.com", "namespace": "team-a", "replicas": 2, "maxReplicas": 10,
+		"image": "orders@sha256:1", "url": "http://orders.team-a.svc.cluster.local", "publicURL": "https://orders.example.com", "namespace": "team-a", "replicas": 2, "maxReplicas": 10,
 	}
-	if got := declare(t, nil).Outputs; !reflect.DeepEqual(got, want) {
+	if got := outputs(t, nil); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -28,7 +31,7 @@ func TestTheStacksOutputs(t *testing.T) {
 func TestTheStacksURLHasNoWildcard(t *testing.T) {
 	t.Parallel()
 	for hosts, want := range map[string]any{`["*.example.com"]`: nil, `["*.example.com", "orders.example.com"]`: "https://orders.example.com"} {
-		if got := declare(t, map[string]string{"host": hosts}).Outputs["publicURL"]; got != want {
+		if got := outputs(t, map[string]string{"host": hosts})["publicURL"]; got != want {
 			t.Errorf("of %s it is %v, want %v", hosts, got, want)
 		}
 	}
@@ -40,10 +43,10 @@ func TestANamespaceIsDeclaredIfItMayBeMissing(t *testing.T) {
 		namespace, create string
 		want              bool
 	}{{"team-a", "true", true}, {"team-a", "false", false}, {"default", "true", false}} {
-		rendered := declare(t, map[string]string{"namespace": test.namespace, "createNamespace": test.create})
-		got := slices.ContainsFunc(rendered.Objects(), func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" })
-		if got != test.want || rendered.Outputs["namespace"] != test.namespace {
-			t.Errorf("%+v: declared: %t, the output is %v", test, got, rendered.Outputs["namespace"])
+		changes := map[string]string{"namespace": test.namespace, "createNamespace": test.create}
+		got := slices.ContainsFunc(declare(t, changes).Objects(), func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" })
+		if output := outputs(t, changes)["namespace"]; got != test.want || output != test.namespace {
+			t.Errorf("%+v: declared: %t, the output is %v", test, got, output)
 		}
 	}
 }
@@ -104,6 +107,33 @@ func TestAStackOwnsWhatHasItsNameWithItsOrganizationOrWithout(t *testing.T) {
 // declare declares a stack with everything optional, and with changes.
 func declare(t *testing.T, changes map[string]string) *render.Rendered {
 	t.Helper()
+	rendered, err := render.Stack(read(t, changes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rendered
+}
+
+// outputs declares such a stack and returns what it exports.
+func outputs(t *testing.T, changes map[string]string) (exported map[string]any) {
+	t.Helper()
+	s := read(t, changes)
+	run, withKeys := program.New(func(ctx *pulumi.Context, c config.Config) error {
+		_, err := stack.Declare(ctx, c)
+		pulumi.Map(ctx.GetCurrentExportMap()).ToMapOutput().ApplyT(func(all map[string]any) any { exported = all; return nil })
+		return err
+	})
+	err := pulumi.RunErr(run, withKeys, pulumi.WithMocks(s.Project, s.Name, registry{}), func(info *pulumi.RunInfo) {
+		info.Config, info.ConfigSecretKeys = s.Config, s.Secrets
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exported
+}
+
+func read(t *testing.T, changes map[string]string) stackfile.Stack {
+	t.Helper()
 	s, err := stackfile.Read("../testdata", "autoscaled")
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +141,14 @@ func declare(t *testing.T, changes map[string]string) *render.Rendered {
 	for key, value := range changes {
 		s.Config["shop:"+key] = value
 	}
-	rendered, err := render.Stack(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rendered
+	return s
+}
+
+// registry is an engine that pushes to one.
+type registry struct{ pulumi.MockResourceMonitor }
+
+func (registry) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	outputs := args.Inputs.Copy()
+	outputs["repoDigest"] = resource.NewProperty("orders@sha256:1")
+	return args.Name, outputs, nil
 }
