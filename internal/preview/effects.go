@@ -101,9 +101,9 @@ func sizes(objects []*unstructured.Unstructured) string {
 var buildSetting = regexp.MustCompile(`(?m)^[+-]\s+(\S*\b(image|version|goImage|platform)|default):`)
 
 // builds says which images may change: those whose source or build settings do.
-func (p preview) builds(file string, rendered *render.Rendered) (lines []string) {
+func (p preview) builds(file string, rendered render.Rendered) (lines []string) {
 	settings, err := p.git("diff", "--unified=0", p.base, "--", file, "Pulumi.yaml")
-	for _, resource := range rendered.Resources {
+	for _, resource := range rendered {
 		build := resource.Inputs["build"]
 		if !build.IsObject() {
 			continue

@@ -99,7 +99,7 @@ func (p preview) stack(out io.Writer, name string) error {
 }
 
 // compare says what changes since the base, or why that is unknown.
-func (p preview) compare(golden, file string, rendered *render.Rendered) ([]string, error) {
+func (p preview) compare(golden, file string, rendered render.Rendered) ([]string, error) {
 	before, err := p.atBase(golden)
 	if errors.Is(err, errNoHistory) {
 		return []string{err.Error()}, nil

@@ -24,19 +24,17 @@ import (
 // Digest stands for that of an image, which is unknown until it is built.
 const Digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// Rendered is what one run of the program has declared.
-type Rendered struct {
-	Resources []pulumi.MockResourceArgs // in the order of their types and names
-}
+// Rendered is what one run of the program has declared, in the order of types and names.
+type Rendered []pulumi.MockResourceArgs
 
 // Stack renders a stack.
-func Stack(s stackfile.Stack) (*Rendered, error) {
+func Stack(s stackfile.Stack) (Rendered, error) {
 	run, withKeys := program.New(declare)
 	return render(s, run, withKeys)
 }
 
 // Config renders what a run of the program is about to declare.
-func Config(ctx *pulumi.Context, c config.Config) (*Rendered, error) {
+func Config(ctx *pulumi.Context, c config.Config) (Rendered, error) {
 	return render(stackfile.Stack{Project: ctx.Project(), Name: ctx.Stack()}, func(ctx *pulumi.Context) error { return declare(ctx, c) },
 		func(info *pulumi.RunInfo) { info.Organization = ctx.Organization() })
 }
@@ -48,7 +46,7 @@ func declare(ctx *pulumi.Context, c config.Config) error {
 
 // render runs a program. For a provider's outputs stand the inputs, with the names and
 // digests that it would add.
-func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) (*Rendered, error) {
+func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) (Rendered, error) {
 	r := &recorder{}
 	withConfig := func(info *pulumi.RunInfo) {
 		info.Config, info.ConfigSecretKeys, info.DryRun = s.Config, s.Secrets, false
@@ -59,15 +57,15 @@ func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) 
 		func(ctx *pulumi.Context) error { original = run(ctx); return original },
 		append([]pulumi.RunOption{pulumi.WithMocks(s.Project, s.Name, r), withConfig}, options...)...,
 	)
-	slices.SortFunc(r.rendered.Resources, func(a, b pulumi.MockResourceArgs) int {
+	slices.SortFunc(r.rendered, func(a, b pulumi.MockResourceArgs) int {
 		return cmp.Or(cmp.Compare(a.TypeToken, b.TypeToken), cmp.Compare(a.Name, b.Name))
 	})
-	return &r.rendered, cmp.Or(original, err)
+	return r.rendered, cmp.Or(original, err)
 }
 
 // Objects returns the Kubernetes objects. The values of Secrets are "[secret]".
-func (r *Rendered) Objects() (objects []*unstructured.Unstructured) {
-	for _, args := range r.Resources {
+func (r Rendered) Objects() (objects []*unstructured.Unstructured) {
+	for _, args := range r {
 		object := args.Inputs.MapRepl(nil, hideSecrets)
 		if object["kind"] == nil {
 			continue
@@ -82,7 +80,7 @@ func (r *Rendered) Objects() (objects []*unstructured.Unstructured) {
 }
 
 // YAML returns the Kubernetes objects as manifests, which kubectl accepts.
-func (r *Rendered) YAML() (string, error) {
+func (r Rendered) YAML() (string, error) {
 	var out strings.Builder
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
@@ -118,7 +116,7 @@ func (r *recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 	if strings.HasPrefix(args.TypeToken, "pulumi:") {
 		return args.Name, nil, nil
 	}
-	r.rendered.Resources = append(r.rendered.Resources, args)
+	r.rendered = append(r.rendered, args)
 	outputs := args.Inputs.Copy()
 	if metadata := outputs["metadata"]; metadata.IsObject() && !metadata.ObjectValue().HasValue("name") {
 		named := metadata.ObjectValue().Copy()

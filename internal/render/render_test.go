@@ -60,12 +60,12 @@ func TestRenderingNeedsNoKubeconfig(t *testing.T) {
 
 func TestAnInvalidStackDeclaresNothing(t *testing.T) {
 	t.Parallel()
-	if rendered, err := renderWith(t, "fixed", map[string]string{"shop:replicas": "0"}); err == nil || len(rendered.Resources) > 0 {
-		t.Errorf("declared %v, error %v", rendered.Resources, err)
+	if rendered, err := renderWith(t, "fixed", map[string]string{"shop:replicas": "0"}); err == nil || len(rendered) > 0 {
+		t.Errorf("declared %v, error %v", rendered, err)
 	}
 }
 
-func renderWith(t *testing.T, stack string, changes map[string]string) (*render.Rendered, error) {
+func renderWith(t *testing.T, stack string, changes map[string]string) (render.Rendered, error) {
 	t.Helper()
 	s, err := stackfile.Read(folder, stack)
 	if err != nil {

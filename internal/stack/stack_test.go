@@ -61,7 +61,7 @@ func TestWhatWasDeployedBeforeTheComponentIsKept(t *testing.T) {
 		},
 	} {
 		got := map[string]string{}
-		for _, r := range declare(t, map[string]string{"name": service}).Resources {
+		for _, r := range declare(t, map[string]string{"name": service}) {
 			for _, alias := range r.RegisterRPC.GetAliases() {
 				if alias.GetSpec().GetNoParent() {
 					got[r.Name] += alias.GetSpec().GetName()
@@ -105,7 +105,7 @@ func TestAStackOwnsWhatHasItsNameWithItsOrganizationOrWithout(t *testing.T) {
 }
 
 // declare declares a stack with everything optional, and with changes.
-func declare(t *testing.T, changes map[string]string) *render.Rendered {
+func declare(t *testing.T, changes map[string]string) render.Rendered {
 	t.Helper()
 	rendered, err := render.Stack(read(t, changes))
 	if err != nil {
