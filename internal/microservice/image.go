@@ -41,7 +41,4 @@ func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
 func (b Build) registry() string { return strings.Split(b.Repository, "/")[0] }
 
 // arch is the architecture of the platform, as nodes are labelled.
-func (b Build) arch() string {
-	arch, _, _ := strings.Cut(strings.TrimPrefix(b.Platform, "linux/"), "/")
-	return arch
-}
+func (b Build) arch() string { return strings.Split(b.Platform+"/", "/")[1] }
