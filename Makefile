@@ -28,6 +28,7 @@ up: program
 # manifests are written to .build/manifests.
 preview:
 	@go build -o .build/preview ./internal/preview
+	@rm -rf .build/manifests
 	@git --no-pager diff $(or $(base),HEAD) -- testdata/*.yaml 2>/dev/null || true
 	@status=0; .build/preview -base $(or $(base),HEAD) || status=1; \
 	$(score) .build/manifests/*.yaml >.build/kube-score.out || { grep -vE '^\[(OK|SKIPPED)' .build/kube-score.out; status=1; }; exit $$status

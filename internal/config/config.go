@@ -79,6 +79,7 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 	}
 	c.Service.MaxReplicas = r.integerOr("maxReplicas", c.Service.Replicas, 1, math.MaxInt32)
 	r.checkAllEncrypted("secretEnv")
+	r.checkNotEncrypted()
 	r.validate(c)
 	r.checkKeys(keys)
 	return c, errors.Join(r.errs...)

@@ -161,6 +161,8 @@ func TestSecretsMustBeEncryptedAndNotElsewhere(t *testing.T) {
 		env has an encrypted value, which would be plain text in the manifests: move it with |pulumi config rm --path env.<NAME>| and |pulumi config set --path --secret secretEnv.<NAME>|
 		secretEnv is not encrypted in Pulumi.dev.yaml: set it again with |pulumi config set --secret --path secretEnv.<NAME>|
 		env.TOKEN is also in secretEnv: remove one of them with |pulumi config rm --path env.TOKEN|`)
+	_, err = read(t, keys{"registryUsername": "robot", "registryPassword": "open-sesame"}, "shop:registryUsername", "shop:registryPassword")
+	checkError(t, err, "registryUsername is encrypted, and would be plain text in Pulumi's state: set it with |pulumi config set --plaintext registryUsername <value>|")
 }
 
 func TestVariablesAreAsTyped(t *testing.T) {

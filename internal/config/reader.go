@@ -209,6 +209,16 @@ func (r *reader) quantity(key, least string) resource.Quantity {
 	return resource.Quantity{}
 }
 
+// checkNotEncrypted checks that no key is encrypted whose value others see in the manifests or
+// the state.
+func (r *reader) checkNotEncrypted() {
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(r.keys))) {
+		if key != "env" && key != "secretEnv" && key != "registryPassword" && r.isSecret(key) {
+			r.errorf("%s is encrypted, and would be plain text in Pulumi's state: set it with `pulumi config set --plaintext %[1]s <value>`", key)
+		}
+	}
+}
+
 // checkKeys reports keys that are not read: misspelt ones, and those of another project,
 // such as this one before it was renamed. A provider has keys that are not the program's.
 func (r *reader) checkKeys(keys []string) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -32,9 +33,28 @@ func (b Build) tag() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the source of the image: %w", err)
 	}
-	source, err := dirhash.Hash1(files, func(name string) (io.ReadCloser, error) { return os.Open(filepath.Join(b.Context, name)) })
+	source, err := dirhash.Hash1(files, b.open)
 	sum := sha256.Sum256([]byte(source + b.GoImage + b.Platform))
 	return hex.EncodeToString(sum[:6]), err
+}
+
+// open returns what an image has of a file: where a symbolic link leads, or the content and
+// whether it may be executed.
+func (b Build) open(name string) (io.ReadCloser, error) {
+	path := filepath.Join(b.Context, name)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(path)
+		return io.NopCloser(strings.NewReader(target)), err
+	}
+	content, err := os.ReadFile(path)
+	if info.Mode()&0o111 != 0 {
+		content = append(content, " is executable"...)
+	}
+	return io.NopCloser(bytes.NewReader(content)), err
 }
 
 // files are those of the context that may become part of the image, and the Dockerfile.

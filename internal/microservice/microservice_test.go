@@ -199,6 +199,13 @@ func TestWithoutAVersionTheTagNamesTheContent(t *testing.T) {
 		return declare(t, "team-a", a).get("orders-image:imageName")
 	}
 	same := func(*microservice.Build) {}
+	link := func(to string) func(*microservice.Build) {
+		return func(b *microservice.Build) { // to a folder, or to nothing
+			if err := os.Symlink(to, filepath.Join(b.Context, "link.go")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	readme := tag(func(b *microservice.Build) { write(t, *b, "README.md", "More.") })
 	if one := tag(same); one != readme || !regexp.MustCompile(`^registry.example.com/shop/orders:[0-9a-f]{12}$`).MatchString(one) {
 		t.Errorf("the same content is %s and, with a file that is ignored, %s", one, readme)
@@ -208,10 +215,19 @@ func TestWithoutAVersionTheTagNamesTheContent(t *testing.T) {
 		"base image": func(b *microservice.Build) { b.GoImage = "golang:1.98" },
 		"source":     func(b *microservice.Build) { write(t, *b, "more.go", "package main") },
 		"Dockerfile": func(b *microservice.Build) { write(t, *b, "Dockerfile", "FROM alpine") },
+		"link":       link("."),
+		"mode": func(b *microservice.Build) {
+			if err := os.Chmod(filepath.Join(b.Context, "main.go"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		if tag(change) == tag(same) {
 			t.Errorf("another %s has the same tag", name)
 		}
+	}
+	if tag(link(".")) == tag(link("nothing")) {
+		t.Error("two links to different files have the same tag")
 	}
 }
 

@@ -5,11 +5,9 @@ import (
 	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"user-service/internal/cluster"
 	"user-service/internal/config"
-	"user-service/internal/microservice"
 	"user-service/internal/stack"
 )
 
@@ -26,17 +24,8 @@ func checkNamespace(ctx *pulumi.Context, c *config.Config, cl *cluster.Cluster, 
 	case !o.exists() && !c.CreateNamespace:
 		return fmt.Errorf("namespace (%q) does not exist, and createNamespace is false: create it with %s, or have the stack create it with `pulumi config set createNamespace true`",
 			cl.Namespace, cl.Kubectl("create namespace "+cl.Namespace))
-	case o.exists() && !isOwn(ctx, o.live):
+	case o.exists() && !stack.Owns(ctx, o.live.GetAnnotations()):
 		c.CreateNamespace = false
 	}
 	return nil
-}
-
-// isOwn reports whether a stack has created a namespace. Earlier versions of this program
-// did not write their name, but what they did is as specific.
-func isOwn(ctx *pulumi.Context, namespace *unstructured.Unstructured) bool {
-	if annotations := namespace.GetAnnotations(); annotations[microservice.OwnerAnnotation] != "" {
-		return stack.Owns(ctx, annotations)
-	}
-	return isPulumis(namespace) && namespace.GetLabels()[microservice.PodSecurityLabel] == microservice.PodSecurityLevel
 }

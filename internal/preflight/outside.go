@@ -102,16 +102,16 @@ func checkExists(ctx context.Context, cl *cluster.Cluster, resource schema.Group
 
 // checkCertificate checks that the Secret exists, and has a certificate for the hosts.
 func checkCertificate(ctx context.Context, cl *cluster.Cluster, o *microservice.Outside) error {
-	create := cl.Kubectl("--namespace " + cl.Namespace + " create secret tls " + o.TLSSecret + " --cert <file> --key <file>")
+	create := "--namespace " + cl.Namespace + " create secret tls " + o.TLSSecret + " --cert <file> --key <file>"
 	secret, err := cl.CoreV1().Secrets(cl.Namespace).Get(ctx, o.TLSSecret, metav1.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
 		return nil
 	case apierrors.IsNotFound(err):
 		if _, err := cl.CoreV1().Namespaces().Get(ctx, cl.Namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
-			return fmt.Errorf("tlsSecret (%q) does not exist, and neither does namespace %s: have `pulumi up` create the namespace after `pulumi config rm tlsSecret`, then set it again and create the Secret with %s", o.TLSSecret, cl.Namespace, create)
+			return fmt.Errorf("tlsSecret (%q) does not exist, and neither does namespace %s: have `pulumi up` create the namespace after `pulumi config rm tlsSecret`, then set it again and create the Secret with %s", o.TLSSecret, cl.Namespace, cl.Kubectl(create))
 		}
-		return fmt.Errorf("tlsSecret (%q) does not exist in namespace %s: create it with %s", o.TLSSecret, cl.Namespace, create)
+		return fmt.Errorf("tlsSecret (%q) does not exist in namespace %s: create it with %s", o.TLSSecret, cl.Namespace, cl.Kubectl(create))
 	case err != nil:
 		return fmt.Errorf("get Secret %s: %w", o.TLSSecret, err)
 	}
@@ -122,7 +122,8 @@ func checkCertificate(ctx context.Context, cl *cluster.Cluster, o *microservice.
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("tlsSecret (%q) does not have a valid certificate for host: %w: delete the Secret, and create it with %s", o.TLSSecret, err, create)
+		return fmt.Errorf("tlsSecret (%q) does not have a valid certificate for host: %w: replace it with %s and %s", o.TLSSecret, err,
+			cl.Kubectl(create+" --dry-run=client --output yaml >secret.yaml"), cl.Kubectl("apply --filename secret.yaml"))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"user-service/internal/cluster"
@@ -32,6 +33,11 @@ func checkOwnership(ctx *pulumi.Context, c config.Config, cl *cluster.Cluster, o
 		case owner == "":
 		case !c.Adopt:
 			errs = append(errs, fmt.Errorf("%v in namespace %s is managed by %s: choose another namespace or name with `pulumi config set namespace <namespace>` or `pulumi config set name <name>`, or take it over with `pulumi config set adopt true`", o, cl.Namespace, owner))
+		case o.kind() == "Service":
+			if kind, _, _ := unstructured.NestedString(o.live.Object, "spec", "type"); kind != "ClusterIP" {
+				errs = append(errs, fmt.Errorf("%v in namespace %s cannot be taken over: its type is %s, and clients outside the cluster would lose its address: serve them another way first, as with `pulumi config set host <DNS name>` under another name, and delete it",
+					o, cl.Namespace, kind))
+			}
 		case o.kind() == "Deployment":
 			if err := checkAdoption(o); err != nil {
 				errs = append(errs, fmt.Errorf("%v in namespace %s cannot be taken over: %w: delete it without its pods, which keep serving until this stack's are ready, with %s",

@@ -67,7 +67,7 @@ func render(s stackfile.Stack, run pulumi.RunFunc, options ...pulumi.RunOption) 
 func (r Rendered) Objects() (objects []*unstructured.Unstructured) {
 	for _, args := range r {
 		object := args.Inputs.MapRepl(nil, hideSecrets)
-		if object["kind"] == nil {
+		if !strings.HasPrefix(args.TypeToken, "kubernetes:") || object["kind"] == nil {
 			continue
 		}
 		u := &unstructured.Unstructured{Object: object}

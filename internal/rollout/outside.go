@@ -150,7 +150,9 @@ func clientOf(host, address string) *http.Client {
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, network, hostAndPort string) (net.Conn, error) {
 				_, port, _ := net.SplitHostPort(hostAndPort)
-				connection, err := new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(address, port))
+				// Within the client's own timeout, which would hide that there is no connection.
+				dialer := net.Dialer{Timeout: cluster.RequestTimeout / 2}
+				connection, err := dialer.DialContext(ctx, network, net.JoinHostPort(address, port))
 				if err != nil {
 					return nil, unreachable{err}
 				}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +55,30 @@ func TestAnAddressThatRefusesOrHasNoNameYetIsWaitedFor(t *testing.T) {
 		if got := mayComeLater(err); got != test.want {
 			t.Errorf("%s may come later: %t, want %t: %v", address, got, test.want, err)
 		}
+	}
+}
+
+func TestAnAddressThatDropsPacketsIsOutOfReach(t *testing.T) {
+	t.Parallel()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	err = errors.Join(syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(socket, 0))
+	bound, nameErr := syscall.Getsockname(socket)
+	if err := errors.Join(err, nameErr); err != nil {
+		t.Fatal(err)
+	}
+	port := bound.(*syscall.SockaddrInet4).Port
+	for range 2 { // more than it keeps, so that the next one gets no answer
+		if connection, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), 100*time.Millisecond); err == nil {
+			t.Cleanup(func() { _ = connection.Close() })
+		}
+	}
+	err = request(t.Context(), clientOf("any.example.com", "127.0.0.1"), fmt.Sprintf("http://any.example.com:%d", port))
+	if !errors.As(err, &unreachable{}) || mayComeLater(err) {
+		t.Errorf("it is not out of reach, or may come later: %v", err)
 	}
 }
 

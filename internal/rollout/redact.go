@@ -41,7 +41,8 @@ func spell(secret string) []string {
 	}
 	if u, err := url.Parse(secret); err == nil && u.User != nil {
 		password, _ := u.User.Password()
-		spellings = append(spellings, password)
+		_, encoded, _ := strings.Cut(u.User.String(), ":")
+		spellings = append(spellings, password, encoded)
 	}
 	return spellings
 }

@@ -100,6 +100,9 @@ func (r rollout) checkDeployment(ctx context.Context) error {
 		return cluster.Permanent(errors.New("the Deployment was scaled to 0 meanwhile: run `pulumi up` again, which starts it"))
 	case d.Status.ObservedGeneration < d.Generation:
 		return errors.New("the Deployment's controller has not processed it yet")
+	case d.Spec.Paused && updated < want:
+		return cluster.Permanent(fmt.Errorf("the Deployment is paused: resume it with %s, and run `pulumi up` again",
+			r.Kubectl("--namespace "+r.Namespace+" rollout resume deployment "+d.Name)))
 	case updated < want:
 		return fmt.Errorf("%d of %d pods are of the new revision", updated, want)
 	case d.Status.Replicas > updated:

@@ -44,6 +44,15 @@ func TestARolloutIsCompleteWhenAllPodsAreNewAndAvailable(t *testing.T) {
 	}
 }
 
+func TestAPausedDeploymentIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	d := newDeployment("orders", 2)
+	d.Spec.Paused = true
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 2, UpdatedReplicas: 0, AvailableReplicas: 2}
+	checkError(t, newRollout(d).checkDeployment(t.Context()),
+		"the Deployment is paused: resume it with `kubectl --context here --namespace prod rollout resume deployment orders-deployment`, and run `pulumi up` again", true)
+}
+
 func TestADeploymentThatIsDeletedMeanwhileIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	checkError(t, newRollout().checkDeployment(t.Context()), "deployments.apps \"orders-deployment\" not found: it was deleted meanwhile: run `pulumi up` again, which creates it", true)
