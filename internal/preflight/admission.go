@@ -38,7 +38,7 @@ func checkAdmission(ctx *pulumi.Context, c config.Config, objects []object) erro
 		if managers := templateManagers(o.live); len(managers) > 0 {
 			_ = ctx.Log.Info(fmt.Sprintf("%s: the next update of it removes what %s changed in its pod template, which restarts all pods", name, strings.Join(managers, " and ")), nil)
 		}
-		err := o.dryRun(ctx.Context())
+		_, err := o.apply(ctx.Context(), metav1.DryRunAll)
 		if err == nil && o.kind() == "Deployment" {
 			name = "pods of " + name
 			err = o.dryRunPod(ctx.Context())
@@ -54,12 +54,12 @@ func checkAdmission(ctx *pulumi.Context, c config.Config, objects []object) erro
 	return errors.Join(errs...)
 }
 
-// dryRun applies an object and keeps nothing of it. The API server rejects fields that it does
-// not know. Force is for the number of pods, which the autoscaler owns.
-func (o object) dryRun(ctx context.Context) error {
-	options := metav1.ApplyOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: pulumiManager(o.live, "preview"), Force: true}
-	_, err := o.like(o.declared).Apply(ctx, o.name(), o.declared, options)
-	return err
+// apply applies an object as Pulumi's provider does, or with metav1.DryRunAll keeps nothing of
+// it, and returns what becomes of it. The API server rejects fields that it does not know.
+// Force is for the number of pods, which the autoscaler owns.
+func (o object) apply(ctx context.Context, dryRun ...string) (*unstructured.Unstructured, error) {
+	options := metav1.ApplyOptions{DryRun: dryRun, FieldManager: pulumiManager(o.live, "preview"), Force: true}
+	return o.like(o.declared).Apply(ctx, o.name(), o.declared, options)
 }
 
 // dryRunPod creates a pod of a Deployment and keeps nothing of it. Quotas, limit ranges,

@@ -58,7 +58,7 @@ func Check(ctx *pulumi.Context, c *config.Config) (*cluster.Cluster, error) {
 	if ctx.DryRun() {
 		err = checkAdmission(ctx, *c, objects)
 	}
-	return cl, err
+	return cl, errors.Join(err, removeAdditions(ctx, objects))
 }
 
 // checkVersion checks that the cluster answers, with a version that has all fields of the

@@ -121,7 +121,7 @@ func TestANamespaceThatExistsIsUsedAsItIs(t *testing.T) {
 		"another stack's":        {namespace(`"annotations": {"microservice/stack": "shop/prod"}`), "true", false, ""},
 		"this stack's":           {namespace(`"annotations": {"microservice/stack": "shop/dev"}`), "true", true, ""},
 		"this stack's, left":     {namespace(`"annotations": {"microservice/stack": "shop/dev"}`), "false", false, ""},
-		"an earlier version's":   {namespace(`"labels": {"pod-security.kubernetes.io/enforce": "restricted"}, "managedFields": [{"manager": "pulumi-kubernetes-1"}]`), "true", true, ""},
+		"an earlier version's":   {namespace(`"labels": {"pod-security.kubernetes.io/enforce": "restricted"}, "managedFields": [{"manager": "pulumi-kubernetes-1"}]`), "true", false, ""},
 		"another Pulumi program": {namespace(`"managedFields": [{"manager": "pulumi-kubernetes-1"}]`), "true", false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,13 +152,50 @@ func TestADeploymentOfOthersMustBecomeWhatIsDeclaredByAnUpdate(t *testing.T) {
 	}
 }
 
+func TestWhatOthersHaveAddedIsRemoved(t *testing.T) {
+	t.Parallel()
+	service := func(selector string) string {
+		return `{"kind": "Service", "apiVersion": "v1", "metadata": {"annotations": {"microservice/stack": "shop/dev"}, "managedFields": [{"manager": "pulumi-kubernetes-2", "operation": "Apply"}]},
+			"spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}], "selector": ` + selector + `}}`
+	}
+	const declared, added, changed = `{"app": "orders"}`, `{"app": "orders", "track": "v2"}`, `{"app": "shop"}`
+	for name, test := range map[string]struct {
+		live    string
+		preview bool
+		applied int
+		infos   string
+	}{
+		"nothing":              {declared, false, 1, ""}, // by a dry run
+		"a label":              {added, false, 2, ""},
+		"a label, a preview":   {added, true, 6, "Service orders: |pulumi up| removes what others have added to it\n"},
+		"a change Pulumi sees": {changed, false, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &apiServer{applies: !test.preview, answers: map[string]string{"GET orders": service(test.live), "PATCH orders": service(declared)}}
+			_, infos, err := check(t, s, test.preview, nil)
+			checkError(t, err, "")
+			if want := strings.ReplaceAll(test.infos, "|", "`"); infos != want || len(s.applied) != test.applied {
+				t.Errorf("logged %q, want %q, and applied %q, want %d", infos, want, s.applied, test.applied)
+			}
+		})
+	}
+}
+
+func TestALoadBalancerIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	_, _, err := check(t, &apiServer{answers: map[string]string{"GET orders": `{"kind": "Service", "apiVersion": "v1", "spec": {"type": "LoadBalancer"}}`}}, true, map[string]string{"adopt": "true"})
+	checkError(t, err, "Service orders in namespace default cannot be taken over: its type is LoadBalancer, and clients outside the cluster would lose its address: "+
+		"serve them another way first, as with |pulumi config set host <DNS name>| under another name, and delete it")
+}
+
 func TestWhatBelongsToOthersIsAnErrorUnlessItIsAdopted(t *testing.T) {
 	t.Parallel()
 	s := &apiServer{answers: map[string]string{
 		"GET orders-deployment": `{"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"annotations": {"microservice/stack": "shop/prod"}},
 			"spec": {"selector": {"matchLabels": {"app": "orders"}}}}`,
 		"GET orders-hpa":    `{"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2", "metadata": {"annotations": {"microservice/stack": "shop/dev"}}}`,
-		"GET orders":        `{"kind": "Service", "apiVersion": "v1", "metadata": {"labels": {"app": "orders"}, "managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}}`,
+		"GET orders":        `{"kind": "Service", "apiVersion": "v1", "metadata": {"labels": {"app": "orders"}, "managedFields": [{"manager": "kubectl-client-side-apply"}, {"manager": "kube-controller-manager"}]}, "spec": {"type": "ClusterIP"}}`,
 		"GET orders-pdb":    `{"kind": "PodDisruptionBudget", "apiVersion": "policy/v1", "metadata": {"labels": {"app": "orders"}, "managedFields": [{"manager": "kubectl-edit"}, {"manager": "pulumi-kubernetes-1"}]}}`,
 		"GET orders-policy": `{"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"annotations": {"meta.helm.sh/release-name": "users"}}}`,
 	}}
@@ -218,6 +255,7 @@ func TestAnIngressNeedsItsClassAndItsCertificate(t *testing.T) {
 	}
 	const plain, byDefault = `{"metadata": {"name": "traefik"}}`, `{"metadata": {"name": "haproxy", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}}`
 	const create = "create it with |kubectl --context here --namespace default create secret tls shop-tls --cert <file> --key <file>|"
+	const replace = "replace it with |kubectl --context here --namespace default create secret tls shop-tls --cert <file> --key <file> --dry-run=client --output yaml >secret.yaml| and |kubectl --context here apply --filename secret.yaml|"
 	none, notYours := failure(404, "NotFound", "no"), failure(403, "Forbidden", "no")
 	for name, test := range map[string]struct {
 		classes, issuers, secret string
@@ -235,10 +273,10 @@ func TestAnIngressNeedsItsClassAndItsCertificate(t *testing.T) {
 		"no cert-manager":      {classes: list(byDefault), issuers: none, changes: map[string]string{"clusterIssuer": "letsencrypt"}, want: `clusterIssuer ("letsencrypt") needs cert-manager, which the cluster does not have: install it, or name a certificate of your own with |pulumi config set tlsSecret <name>|`},
 		"no certificate":       {classes: list(byDefault), secret: none, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not exist in namespace default: ` + create},
 		"a certificate":        {classes: list(byDefault), secret: certificate(t, "*.example.com", time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}},
-		"another certificate":  {classes: list(byDefault), secret: certificate(t, "example.org", time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: x509: certificate is valid for example.org, not shop.example.com: delete the Secret, and ` + create},
-		"an old certificate":   {classes: list(byDefault), secret: certificate(t, "*.example.com", -48*time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: the certificate expired on ` + time.Now().Add(-48*time.Hour).UTC().Format(time.DateOnly) + ": delete the Secret, and " + create},
+		"another certificate":  {classes: list(byDefault), secret: certificate(t, "example.org", time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: x509: certificate is valid for example.org, not shop.example.com: ` + replace},
+		"an old certificate":   {classes: list(byDefault), secret: certificate(t, "*.example.com", -48*time.Hour), changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: the certificate expired on ` + time.Now().Add(-48*time.Hour).UTC().Format(time.DateOnly) + ": " + replace},
 		"no namespace either":  {classes: list(byDefault), secret: none, changes: map[string]string{"tlsSecret": "shop-tls", "namespace": "team-a"}, want: `tlsSecret ("shop-tls") does not exist, and neither does namespace team-a: have |pulumi up| create the namespace after |pulumi config rm tlsSecret|, then set it again and ` + strings.Replace(strings.Replace(create, "create it", "create the Secret", 1), "namespace default", "namespace team-a", 1)},
-		"an empty certificate": {classes: list(byDefault), secret: `{"kind": "Secret", "apiVersion": "v1"}`, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: tls: failed to find any PEM data in certificate input: delete the Secret, and ` + create},
+		"an empty certificate": {classes: list(byDefault), secret: `{"kind": "Secret", "apiVersion": "v1"}`, changes: map[string]string{"tlsSecret": "shop-tls"}, want: `tlsSecret ("shop-tls") does not have a valid certificate for host: tls: failed to find any PEM data in certificate input: ` + replace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -522,6 +560,7 @@ func (l infoLog) Info(message string, _ *pulumi.LogArgs) error {
 type apiServer struct {
 	answers map[string]string
 	once    bool // gives each answer to one request
+	applies bool // and keeps what is applied
 	applied []string
 	bodies  string
 }
@@ -549,7 +588,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPatch {
 		body, _ := io.ReadAll(r.Body)
 		s.applied, s.bodies = append(s.applied, name+" as "+query.Get("fieldManager")), s.bodies+string(body)
-		if query.Get("dryRun") != "All" || query.Get("force") != "true" || r.Header.Get("Content-Type") != "application/apply-patch+yaml" {
+		if query.Get("dryRun") != "All" && !s.applies || query.Get("force") != "true" || r.Header.Get("Content-Type") != "application/apply-patch+yaml" {
 			code, answer = http.StatusBadRequest, "not a dry run of an apply: "+r.URL.RawQuery
 		}
 	}

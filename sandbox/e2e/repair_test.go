@@ -38,6 +38,10 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 		{"the Service edited", patch("service", "user-service", `{"spec": {"selector": {"app": "other"}}}`), false, false},
 		{"the budget edited", patch("pdb", "user-service-pdb", `{"spec": {"maxUnavailable": "100%"}}`), false, false},
 		{"the network policy edited", patch("networkpolicy", "user-service-policy", `{"spec": {"ingress": []}}`), false, false},
+		{"a label added to the Service's selector", patch("service", "user-service", `{"spec": {"selector": {"track": "v2"}}}`), false, true},
+		{"a rule added to the network policy", func(t *testing.T) {
+			s.kubectl(t, "patch", "networkpolicy", "user-service-policy", "--type=json", `--patch=[{"op": "add", "path": "/spec/egress/-", "value": {}}]`)
+		}, false, true},
 		{"the autoscaler deleted", remove("hpa", "user-service-hpa"), false, false},
 		{"the Service deleted", remove("service", "user-service"), false, false},
 		{"the network policy deleted", remove("networkpolicy", "user-service-policy"), false, false},
@@ -71,22 +75,25 @@ type manualChange struct {
 	name   string
 	do     func(*testing.T)
 	gone   bool // with all pods
-	silent bool // the preview reports nothing: the cluster ends it by itself
+	silent bool // the preview has no changes: the cluster ends it by itself, or an up before Pulumi looks
 }
 
 // nextUpRepairs makes a change and checks that the next up restores what is declared.
 func (s story) nextUpRepairs(t *testing.T, change manualChange, declared string) {
 	change.do(t)
-	_, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes")
+	out, err := s.tryPulumi(t.Context(), "preview", "--stack=dev", "--expect-no-changes")
 	if err == nil && !change.silent {
 		t.Error("the preview reports no changes")
+	}
+	if added := strings.Contains(change.name, " added to "); added != strings.Contains(out, "`pulumi up` removes what others have added to it") {
+		t.Errorf("the preview does not report what is added, or reports what is not:\n%s", out)
 	}
 	fewest := func() int { return 3 }
 	if !change.gone {
 		fewest = s.watchReady(t)
 	}
-	took := s.up(t)
-	s.settled(t, 3)
+	took := s.up(t, "--skip-preview") // which it just had
+	s.serve(t, 3)
 	if now := s.declared(t); now != declared {
 		t.Errorf("the objects are\n%s\ndeclared are\n%s", now, declared)
 	}
@@ -255,7 +262,7 @@ func TestDestroyAndUpAtOnce(t *testing.T) {
 func (s story) declared(t *testing.T) string {
 	t.Helper()
 	return s.kubectl(t, "get", "deployments,horizontalpodautoscalers,services,poddisruptionbudgets,networkpolicies", "--output",
-		"jsonpath={range .items[*]}{.kind} {.spec.replicas} {.spec.minReplicas} {.spec.maxReplicas} {.spec.selector} {.spec.maxUnavailable} {.spec.ingress} {.spec.template.spec.containers[0].resources}; {end}")
+		"jsonpath={range .items[*]}{.kind} {.spec.replicas} {.spec.minReplicas} {.spec.maxReplicas} {.spec.selector} {.spec.maxUnavailable} {.spec.ingress} {.spec.egress} {.spec.template.spec.containers[0].resources}; {end}")
 }
 
 // TestAServiceScaledToZeroStartsAgain scales an autoscaled service to zero, which
