@@ -76,7 +76,7 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 	s.deploy(t)
 	s.settled(t, 1)
 	// The minimum is 20 s; other tests keep the kubelet busy.
-	s.set(t, map[string]string{"rolloutTimeout": "40"})
+	s.set(t, map[string]string{"rolloutTimeout": "30"})
 	if bad.file != "" {
 		s.edit(t, bad.file, bad.good, bad.bad)
 	}
@@ -95,7 +95,7 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 	s.hasNoCanary(t)
 
 	s.set(t, map[string]string{"canary": "false"})
-	if load := s.upFails(t, bad.want); load.Failed > 0 && !bad.serves {
+	if load := s.upFails(t, bad.want, "--skip-preview"); load.Failed > 0 && !bad.serves {
 		t.Errorf("%d requests failed, over %s: %q", load.Failed, load.FailingFor, load.Errors)
 	}
 	if declared, image := s.template(t), s.image(t); !strings.Contains(declared, image) && !strings.HasPrefix(bad.file, "internal/") {
@@ -112,12 +112,12 @@ func (s story) releaseFails(t *testing.T, bad badRelease) {
 
 // upFails checks that an up fails with these words, while all pods of before stay ready,
 // and returns what the requests met meanwhile.
-func (s story) upFails(t *testing.T, wants []string) traffic {
+func (s story) upFails(t *testing.T, wants []string, flags ...string) traffic {
 	t.Helper()
 	old := names(s.pods(t))
 	stop := s.loadFromTheNode(t)
 	start := time.Now()
-	out, err := s.tryUp(t)
+	out, err := s.tryUp(t, flags...)
 	took := time.Since(start)
 	load := stop()
 	if err == nil {
@@ -131,7 +131,7 @@ func (s story) upFails(t *testing.T, wants []string) traffic {
 	}
 	// Pulumi's start and the build take longer while other tests run.
 	if took > 100*time.Second {
-		t.Errorf("up failed only after %.1f s, with a rolloutTimeout of 40 s", took.Seconds())
+		t.Errorf("up failed only after %.1f s, with a rolloutTimeout of 30 s", took.Seconds())
 	}
 	ready := names(readyPods(s.pods(t)))
 	if slices.ContainsFunc(old, func(name string) bool { return !slices.Contains(ready, name) }) {

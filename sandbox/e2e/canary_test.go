@@ -54,7 +54,7 @@ func TestACanaryProvesEachRevision(t *testing.T) {
 	const good, bad = "func (s *service) listUsers(w http.ResponseWriter, r *http.Request) {\n", "\thttp.Error(w, \"no users today\", http.StatusInternalServerError)\n\treturn\n"
 	s.settled(t, 2)
 	template := s.template(t)
-	s.set(t, map[string]string{"rolloutTimeout": "40"})
+	s.set(t, map[string]string{"rolloutTimeout": "30"})
 	s.edit(t, "app/users.go", good, good+bad)
 	if load := s.upFails(t, []string{"the canary answers /users (smokePath) with 500 Internal Server Error: no users today"}); load.Failed > 0 {
 		t.Errorf("%d requests failed: %q", load.Failed, load.Errors)
@@ -110,6 +110,7 @@ func TestACanaryWithoutItsUpGoes(t *testing.T) {
 		t.Errorf("without the API server up does not fail with its words but (%v):\n%s", err, out)
 	}
 	t.Logf("without the API server: %s", out[strings.LastIndex(out, "Diagnostics:"):])
+	s.giveBack() // all that is left is to wait
 	s.kubectl(t, "wait", "--for=delete", "jobs,pods", "--selector=app=user-service-canary", "--timeout=3m")
 	s.hasNoCanary(t)
 	if now := s.template(t); now != template {

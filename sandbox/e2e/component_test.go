@@ -161,10 +161,10 @@ func TestOtherServicesLoseNoRequest(t *testing.T) {
 // names the probe, and the stack has its outputs all the same.
 func (s story) firstUpFails(t *testing.T) {
 	t.Helper()
-	s.set(t, map[string]string{"rolloutTimeout": "80"})
+	s.set(t, map[string]string{"rolloutTimeout": "50"})
 	out, err := s.tryUp(t)
 	for _, want := range []string{
-		"the rollout did not finish within 1m20s (rolloutTimeout)",
+		"the rollout did not finish within 50s (rolloutTimeout)",
 		"Startup probe failed: HTTP probe failed with statuscode: 404 (livenessPath is /livez, readinessPath /readyz, port 8080)",
 	} {
 		if err == nil || !strings.Contains(out, want) {
@@ -189,7 +189,7 @@ func TestTheProjectIsATemplate(t *testing.T) {
 	s = s.with("PULUMI_BACKEND_URL=file://" + t.TempDir())
 	s.pulumi(t, "new", template, "--yes", "--stack=dev",
 		"--config=kubernetes:context=sandbox", "--config=image="+s.Image, "--config=goImage="+cluster.Registry+"/golang:1.26-alpine", "--config=name=orders")
-	s.set(t, map[string]string{"namespace": s.Namespace})
+	s.pulumi(t, "config", "set", "namespace", s.Namespace)
 	t.Logf("pulumi up in a new project: %.1f s", s.up(t).Seconds())
 	s.settled(t, 3)
 }

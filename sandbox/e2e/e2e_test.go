@@ -25,7 +25,7 @@ import (
 )
 
 func TestTutorial(t *testing.T) {
-	s := newLongStory(t, "tutorial")
+	s := newLongStory(t, "tutorial").withPassphrase(t)
 	s.compiledByPulumi(t)
 	t.Logf("pulumi up from nothing: %.1f s", s.up(t).Seconds())
 	s.compile(t)

@@ -293,8 +293,8 @@ func (s story) waitForRoute(t testing.TB) (url string) {
 // would run them in a pod, needs the API server.
 func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 	t.Helper()
-	url := s.waitForRoute(t)
-	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-rate=20", "-for=10m", url)
+	attacks := asJSON(t, []attack{{URL: s.waitForRoute(t), Rate: 20}})
+	load := exec.CommandContext(t.Context(), s.probe(t), "load", "-for=10m", attacks)
 	var out bytes.Buffer
 	load.Stdout, load.Stderr = &out, &out
 	stdin, err := load.StdinPipe()
@@ -305,14 +305,15 @@ func (s story) loadFromTheNode(t *testing.T) (stop func() traffic) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = load.Process.Kill() }) // an error means that it has exited
-	return func() (outcome traffic) {
+	return func() traffic {
 		if err := errors.Join(stdin.Close(), load.Wait()); err != nil {
 			t.Fatalf("%v: %s", err, out.String())
 		}
-		if err := json.Unmarshal(out.Bytes(), &outcome); err != nil {
+		var outcomes []traffic
+		if err := json.Unmarshal(out.Bytes(), &outcomes); err != nil {
 			t.Fatalf("read %q: %v", out.String(), err)
 		}
-		return outcome
+		return outcomes[0]
 	}
 }
 

@@ -115,7 +115,7 @@ func (s story) leavesOthersTheirHost(t *testing.T) {
 // TestAnEdgeThatRestarts restarts what passes requests on, under load. haproxy-ingress does
 // so without a loss: its HAProxy goes on. Traefik, of which there is one here, does not.
 func TestAnEdgeThatRestarts(t *testing.T) {
-	s := newParallelStory(t, "restart", allEdge...)
+	s := newParallelStory(t, "edge-restart", allEdge...)
 	s = s.withHost(t)
 	s.deploy(t)
 	s.addRoute(t)
@@ -217,7 +217,8 @@ func oneAnswers(t *testing.T, fronts ...front) (stop func()) {
 	var sending sync.WaitGroup
 	requests := 0
 	sending.Go(func() {
-		for ; ctx.Err() == nil; requests++ {
+		for tick := time.Tick(20 * time.Millisecond); ctx.Err() == nil; <-tick {
+			requests++
 			if !slices.ContainsFunc(fronts, func(f front) bool {
 				answer, err := f.try(t)
 				return err == nil && answer.StatusCode == http.StatusOK

@@ -53,6 +53,7 @@ func newPipeline(t *testing.T, namespace string, needs ...*turn) (s story, value
 			values[name] = value
 		}
 	}
+	s.withPassphrase(t)
 	s.compiledByPulumi(t)
 	s.commit(t, "good")
 	return s, values, temp, github
@@ -65,7 +66,7 @@ func TestAFailedReleaseIsTakenBack(t *testing.T) {
 	s.settled(t, 3)
 	good, image := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD")), s.image(t)
 	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tos.Exit(3)\n")
-	s.set(t, map[string]string{"rolloutTimeout": "40"})
+	s.set(t, map[string]string{"rolloutTimeout": "30"})
 	s.commit(t, "bad")
 	bad := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD"))
 	if err := os.WriteFile(filepath.Join(github, "deployments"), fmt.Appendf(nil, "3 %s\n2 %s\n1 %s\n", bad, bad, good), 0o644); err != nil {
@@ -102,6 +103,9 @@ func TestDriftIsAnIssue(t *testing.T) {
 		{func() { s.kubectl(t, "delete", "poddisruptionbudget", "user-service-pdb") }, "issue create --title Stack dev is not what is declared --body The next `pulumi up` makes these changes:"},
 		{func() {}, "issue edit 5 --body The next `pulumi up` makes these changes:"},
 		{func() { s.deploy(t) }, "issue close 5"},
+		{func() {
+			s.kubectl(t, "patch", "service", "user-service", "--type=merge", `--patch={"spec": {"selector": {"track": "v2"}}}`)
+		}, "issue create --title Stack dev is not what is declared"},
 	} {
 		look.change()
 		s.onRunner(t, values, temp, driftStep, 0)

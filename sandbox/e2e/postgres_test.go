@@ -36,9 +36,9 @@ func TestUsersInPostgreSQL(t *testing.T) {
 		t.Fatalf("the pods' addresses are %v, want ten", pods)
 	}
 
-	emails, rejected := createUsers(t, pods, 0, 150)
+	emails, rejected := createUsers(t, pods, 0, 50)
 	if rejected > 0 {
-		t.Errorf("%d of 150 users were not created", rejected)
+		t.Errorf("%d of 50 users were not created", rejected)
 	}
 	checkUsers(t, pods, emails)
 	for i, address := range pods {
@@ -54,7 +54,7 @@ func TestUsersInPostgreSQL(t *testing.T) {
 	// The database crashes while the pods create users.
 	var more []string
 	var working sync.WaitGroup
-	working.Go(func() { more, rejected = createUsers(t, pods, 150, 400) })
+	working.Go(func() { more, rejected = createUsers(t, pods, 50, 200) })
 	db.crash(t)
 	s.waitForReadyPods(t, 0)
 	db.start(t)
@@ -66,7 +66,7 @@ func TestUsersInPostgreSQL(t *testing.T) {
 			t.Errorf("pod %s was restarted %d times because of the database", pod.Name, restarts(pod))
 		}
 	}
-	t.Logf("while the database crashed and started again: %d of 250 new users created, %d rejected, none lost", len(more), rejected)
+	t.Logf("while the database crashed and started again: %d of 150 new users created, %d rejected, none lost", len(more), rejected)
 }
 
 // podAddresses are those of the ready pods, which the node reaches directly.

@@ -101,7 +101,8 @@ func (s story) ask(t testing.TB, url string, count int) (result answers) {
 
 // attack is one kind of load on the service.
 type attack struct {
-	Path        string
+	URL         string
+	Path        string        // instead of a URL, of the service
 	Login       bool          // POST a right password, instead of GET
 	Rate        float64       // requests a second, however slowly they are answered
 	Connections int           // that the requests take turns on; 0 for a new one each
@@ -125,14 +126,24 @@ type traffic struct {
 	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// start starts an attack that lasts at most a time. The function it returns stops it, and
-// returns the result; it must be called.
+// start is startAll for one attack.
 func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() traffic) {
 	t.Helper()
-	var result traffic
-	host := s.Service
-	if a.Through != "" {
-		host = s.hostAt(a.Through)
+	stopAll := s.startAll(t, most, a)
+	return func() traffic { t.Helper(); return stopAll()[0] }
+}
+
+// startAll starts attacks that last at most a time. The function it returns stops them, and
+// returns the result of each; it must be called.
+func (s story) startAll(t testing.TB, most time.Duration, attacks ...attack) (stop func() []traffic) {
+	t.Helper()
+	var results []traffic
+	for i, a := range attacks {
+		host := s.Service
+		if a.Through != "" {
+			host = s.hostAt(a.Through)
+		}
+		attacks[i].URL = "http://" + host + a.Path
 	}
 	untilClosed, stdin, err := os.Pipe()
 	if err != nil {
@@ -141,17 +152,23 @@ func (s story) start(t testing.TB, most time.Duration, a attack) (stop func() tr
 	ended := make(chan error, 1)
 	go func() {
 		defer untilClosed.Close()
-		ended <- s.execProbe(t.Context(), untilClosed, &result, "load", fmt.Sprintf("-login=%t", a.Login), fmt.Sprintf("-rate=%g", a.Rate),
-			fmt.Sprintf("-connections=%d", a.Connections), fmt.Sprintf("-slow=%s", a.Slow), "-for="+most.String(),
-			"http://"+host+a.Path)
+		ended <- s.execProbe(t.Context(), untilClosed, &results, "load", "-for="+most.String(), asJSON(t, attacks))
 	}()
-	return func() traffic {
+	return func() []traffic {
 		t.Helper()
 		if err := errors.Join(stdin.Close(), <-ended); err != nil {
 			t.Fatal(err)
 		}
-		return result
+		return results
 	}
+}
+
+func asJSON(t testing.TB, value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // login logs in to the service at a constant rate, each time on a new connection, so

@@ -20,19 +20,19 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// mixedLoad is 81.5 requests a second: on connections that are kept, on new ones, and slow
+// mixedLoad is 81 requests a second: on connections that are kept, on new ones, and slow
 // ones, of which some are always in flight; half of them from inside the cluster, a quarter
 // through an Ingress and a quarter through a Gateway.
 var mixedLoad = []attack{
 	{Path: "/users", Rate: 20, Connections: 8},
 	{Path: "/users", Rate: 20},
-	{Path: "/login", Login: true, Rate: 0.5, Slow: 2 * time.Second},
+	{Path: "/login", Login: true, Rate: 1.0 / 3, Slow: 3 * time.Second},
 	{Path: "/users", Rate: 10, Connections: 8, Through: cluster.BridgeAddress},
 	{Path: "/users", Rate: 10, Through: cluster.BridgeAddress},
-	{Path: "/login", Login: true, Rate: 0.5, Slow: 2 * time.Second, Through: cluster.BridgeAddress},
+	{Path: "/login", Login: true, Rate: 1.0 / 3, Slow: 3 * time.Second, Through: cluster.BridgeAddress},
 	{Path: "/users", Rate: 10, Connections: 8, Through: cluster.EdgeAddress},
 	{Path: "/users", Rate: 10, Through: cluster.EdgeAddress},
-	{Path: "/login", Login: true, Rate: 0.5, Slow: 2 * time.Second, Through: cluster.EdgeAddress},
+	{Path: "/login", Login: true, Rate: 1.0 / 3, Slow: 3 * time.Second, Through: cluster.EdgeAddress},
 }
 
 // disturbance is a change that must not cost a request.
@@ -223,20 +223,16 @@ func (s story) underLoad(t *testing.T, do func(*testing.T)) traffic {
 	t.Helper()
 	start := time.Now()
 	longest := askEdges(t)
-	var stops []func() traffic
 	attacks := slices.DeleteFunc(slices.Clone(mixedLoad), func(a attack) bool { return a.Through != "" && s.Host == "" })
-	for _, attack := range attacks {
-		stops = append(stops, s.start(t, 10*time.Minute, attack))
-	}
+	stop := s.startAll(t, 10*time.Minute, attacks...)
 	s.allAnswer(t, len(readyPods(s.pods(t))), 60)
 	do(t)
 	took := time.Since(start)
 	stoodStill := longest()
 	var sum traffic
-	for i, stop := range stops {
-		load := stop()
+	for i, load := range stop() {
 		a := attacks[i]
-		t.Logf("%6d requests to %s through %q, %g a second, %d connections kept, sent in %s: %d failed, median %s, longest %s",
+		t.Logf("%6d requests to %s through %q, %.3g a second, %d connections kept, sent in %s: %d failed, median %s, longest %s",
 			load.Requests, a.Path, a.Through, a.Rate, a.Connections, a.Slow, load.Failed,
 			load.Latencies.P50.Round(time.Millisecond), load.Latencies.Max.Round(time.Millisecond))
 		sum.Requests += load.Requests

@@ -64,7 +64,7 @@ func TestTheReplicasFollowTheRequests(t *testing.T) {
 // TestAnAutoscalerWithoutRequestsFailsTheUp removes the requests that an autoscaler reads,
 // in all ways in which they can be missing, and restores them.
 func TestAnAutoscalerWithoutRequestsFailsTheUp(t *testing.T) {
-	takeFirst(t, append(allPrometheus, metrics, kubelet)...)
+	takeFirst(t, append(allPrometheus, metrics)...)
 	if err := startMonitoring(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,9 +73,6 @@ func TestAnAutoscalerWithoutRequestsFailsTheUp(t *testing.T) {
 	s.deploy(t)
 	s.startProbe(t)
 	s.set(t, map[string]string{"requestsTarget": "5"})
-	// These metrics never come: there is no need to wait for the slowest server.
-	s.edit(t, "internal/rollout/autoscaler.go", "metricsTimeout = 75 * time.Second", "metricsTimeout = 45 * time.Second")
-	s.compile(t)
 	const unreadable = "the autoscaler cannot read %s of the pods (requestsMetric) from custom.metrics.k8s.io, so that it removes none: %s"
 	t.Run("a metric that does not exist", func(t *testing.T) {
 		s.set(t, map[string]string{"requestsMetric": "hits_per_second"})

@@ -17,12 +17,12 @@ import (
 // TestNoSecretIsInSight gives a stack every kind of secret, and looks for them in
 // everything that a user without access to secrets can read.
 func TestNoSecretIsInSight(t *testing.T) {
-	s := newLongStory(t, "secrets")
+	s := newLongStory(t, "secrets").withPassphrase(t)
 	password := privatePassword(t)
 	db := newPostgres(t, "db-s3same-77")
 	s.Image = cluster.PrivateRegistry + "/secrets/user-service"
 	s = s.with("SSL_CERT_FILE=" + sandbox(t).PKI("ca.crt"))
-	s.set(t, map[string]string{"image": s.Image, "replicas": "1", "rolloutTimeout": "60"})
+	s.set(t, map[string]string{"image": s.Image, "replicas": "1"})
 	s.setEnv(t, map[string]string{"LOG_LEVEL": "debug"})
 	s.setLogin(t, "robot", password)
 	const key = "\n-----BEGIN KEY-----\nMIIEows3same\nu7s3sameQ==\n-----END KEY-----"
@@ -48,6 +48,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 
 	// A release that logs its secrets.
 	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"), os.Getenv(\"KEY\"))\n\tos.Exit(3)\n")
+	s.set(t, map[string]string{"rolloutTimeout": "30"})
 	out, err := s.tryUp(t)
 	if err == nil || !strings.Contains(out, "[secret]") {
 		t.Errorf("up does not print the pods' log without the secrets but (%v):\n%s", err, out)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gopkg.in/yaml.v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -37,8 +37,9 @@ type story struct {
 	Service   string // its name
 	Host      string // its name outside the cluster, if it has one
 
-	env     []string
-	cluster kubernetes.Interface
+	env      []string
+	cluster  kubernetes.Interface
+	giveBack func() // its turn, before the test ends
 }
 
 // files are the project with its program linked, but without tests and sandbox.
@@ -66,10 +67,13 @@ func ownStory(t testing.TB) story {
 }
 
 // newStory makes one with a new stack dev, and a namespace that is deleted after the test.
+// Its state is what `pulumi stack init dev` makes, and its secrets' key is in the stack's file:
+// with a passphrase (withPassphrase) each command would derive it in 0.3 s.
 func newStory(t testing.TB, namespace string) story {
 	t.Helper()
 	s := ownStory(t)
 	state, copied := t.TempDir(), t.TempDir()
+	s.run(t, "cp", "--archive", fixture(t, "state")+"/.", state)
 	s.run(t, "cp", slices.Concat([]string{"--archive", "--parents"}, files, []string{copied})...)
 	s.Dir = copied
 	// The user's own stack files may have any settings.
@@ -80,9 +84,15 @@ func newStory(t testing.TB, namespace string) story {
 	// The program is the one that `make e2e` has compiled, until a test edits it. If Pulumi
 	// checked that, every preview and up would take half as long again.
 	s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
-	s.pulumi(t, "stack", "init", "dev")
 	s.set(t, map[string]string{"namespace": namespace, "image": s.Image})
 	t.Cleanup(func() { s.removeNamespace(t) })
+	return s
+}
+
+// withPassphrase has the stack's secrets encrypted with a passphrase, as a user's are.
+func (s story) withPassphrase(t testing.TB) story {
+	t.Helper()
+	s.pulumi(t, "stack", "change-secrets-provider", "passphrase", "--stack=dev")
 	return s
 }
 
@@ -111,7 +121,7 @@ var (
 	prometheus    = &turn{left: 3}
 	allPrometheus = []*turn{prometheus, prometheus, prometheus}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{left: 3}
+	waiting = &turn{left: 4}
 	// kubelet is a share of one that starts pods in time: a hundred at once make others wait.
 	kubelet    = &turn{left: 2}
 	allKubelet = []*turn{kubelet, kubelet}
@@ -121,16 +131,16 @@ var (
 
 // take waits until all that the test needs is free, and not reserved, so that no test
 // holds one turn while it waits for another. Its turns end with the test.
-func take(t *testing.T, needs ...*turn) {
+func take(t *testing.T, needs ...*turn) (giveBack func()) {
 	t.Helper()
 	reserved := func(need *turn) bool { return need.reserved > 0 }
-	hold(t, needs, func() bool { return !slices.ContainsFunc(needs, reserved) && change(needs, -1) })
+	return hold(t, needs, func() bool { return !slices.ContainsFunc(needs, reserved) && change(needs, -1) })
 }
 
 // takeFirst is t.Parallel and take for a test that is long, or that many wait for: others
 // leave it its turns. It takes none before t.Parallel: it would hold them there until the
 // last test has started.
-func takeFirst(t *testing.T, needs ...*turn) {
+func takeFirst(t *testing.T, needs ...*turn) (giveBack func()) {
 	t.Helper()
 	reserve := func(by int) {
 		for _, need := range needs {
@@ -141,7 +151,7 @@ func takeFirst(t *testing.T, needs ...*turn) {
 	reserve(1)
 	turns.L.Unlock()
 	t.Parallel()
-	hold(t, needs, func() bool {
+	return hold(t, needs, func() bool {
 		taken := change(needs, -1)
 		if taken {
 			reserve(-1)
@@ -150,8 +160,8 @@ func takeFirst(t *testing.T, needs ...*turn) {
 	})
 }
 
-// hold waits until taken, and gives the turns back after the test.
-func hold(t *testing.T, needs []*turn, taken func() bool) {
+// hold waits until taken. The turns end with the test, or are given back before.
+func hold(t *testing.T, needs []*turn, taken func() bool) (giveBack func()) {
 	t.Helper()
 	turns.L.Lock()
 	defer turns.L.Unlock()
@@ -160,13 +170,15 @@ func hold(t *testing.T, needs []*turn, taken func() bool) {
 		turns.Wait()
 	}
 	turns.Broadcast()
-	t.Cleanup(func() {
+	giveBack = sync.OnceFunc(func() {
 		turns.L.Lock()
 		defer turns.L.Unlock()
 		change(needs, 1)
 		turns.Broadcast()
 	})
+	t.Cleanup(giveBack)
 	t.Logf("waited %.0f s for its turn", time.Since(start).Seconds())
+	return giveBack
 }
 
 // change takes turns or gives them back: all of them, or none if too few are left.
@@ -192,8 +204,10 @@ func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 // newLongStory is newParallelStory for a test that is one of the first.
 func newLongStory(t *testing.T, namespace string) story {
 	t.Helper()
-	takeFirst(t, waiting)
-	return newSmallStory(t, namespace)
+	giveBack := takeFirst(t, waiting)
+	s := newSmallStory(t, namespace)
+	s.giveBack = giveBack
+	return s
 }
 
 func newSmallStory(t *testing.T, namespace string) story {
@@ -298,19 +312,30 @@ func (s story) staysAsDeclared(t testing.TB) {
 	}
 }
 
-// set sets keys of stack dev's configuration.
+// set sets keys of stack dev's configuration, in its file: `pulumi config set`, which some
+// tests run, takes most of a second on a busy machine.
 func (s story) set(t testing.TB, settings map[string]string) {
 	t.Helper()
-	if len(settings) == 0 {
-		return
+	file := filepath.Join(s.Dir, "Pulumi.dev.yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	args := []string{"config", "set-all", "--stack=dev", "--non-interactive"}
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		args = append(args, "--plaintext", key+"="+settings[key])
+	var stack map[string]any
+	if err := yaml.Unmarshal(content, &stack); err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
-	// Also in a test's clean-up, when its context has ended.
-	if _, err := s.try(context.WithoutCancel(t.Context()), "pulumi", args...); err != nil {
-		t.Error(err)
+	for key, value := range settings {
+		if !strings.Contains(key, ":") {
+			key = "user-service:" + key
+		}
+		stack["config"].(map[string]any)[key] = value
+	}
+	if content, err = yaml.Marshal(stack); err == nil {
+		err = os.WriteFile(file, content, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -449,6 +474,21 @@ func (s story) settled(t testing.TB, count int) {
 	}); err != nil {
 		t.Fatalf("%d ready pods and no others: %v", count, err)
 	}
+}
+
+// serve waits until that many pods are ready, and all others are terminating.
+func (s story) serve(t testing.TB, count int) {
+	t.Helper()
+	if _, _, err := s.waitForPods(t.Context(), podDeadline, func(pods []corev1.Pod) bool {
+		return len(readyPods(pods)) == count && len(staying(pods)) == count
+	}); err != nil {
+		t.Fatalf("%d ready pods and no others but terminating ones: %v", count, err)
+	}
+}
+
+// staying returns the pods that are not terminating.
+func staying(pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
 // allAnswer sends requests, none of which may fail, until each pod has answered one:

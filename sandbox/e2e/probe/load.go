@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,12 +14,11 @@ import (
 
 // attack is one kind of load.
 type attack struct {
-	url         string
-	login       bool          // POST a right password instead of GET
-	rate        float64       // requests a second, however slowly they are answered
-	connections int           // that the requests take turns on; 0 for a new one each
-	slow        time.Duration // how long a request takes to be sent
-	duration    time.Duration
+	URL         string
+	Login       bool          // POST a right password, the service's most costly request, instead of GET
+	Rate        float64       // requests a second, however slowly they are answered
+	Connections int           // that the requests take turns on; 0 for a new one each
+	Slow        time.Duration // how long a login takes to be sent
 }
 
 // outcome is how an attack went.
@@ -27,26 +28,40 @@ type outcome struct {
 	FailingFor time.Duration `json:"failing_for"` // from the first of them to the last
 }
 
-// run sends requests until the duration is over or standard input is closed.
-func (a attack) run() outcome {
-	target := vegeta.Target{Method: http.MethodGet, URL: a.url}
-	if a.login {
+// load runs attacks at the same time, until the time is over or standard input is closed.
+func load(attacks []attack, most time.Duration) []outcome {
+	ended, end := context.WithTimeout(context.Background(), most)
+	defer end()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		end()
+	}()
+	outcomes := make([]outcome, len(attacks))
+	var running sync.WaitGroup
+	for i, a := range attacks {
+		running.Go(func() { outcomes[i] = a.run(ended) })
+	}
+	running.Wait()
+	return outcomes
+}
+
+// run sends requests until the context ends.
+func (a attack) run(ctx context.Context) outcome {
+	target := vegeta.Target{Method: http.MethodGet, URL: a.URL}
+	if a.Login {
 		target.Method = http.MethodPost
 		target.Header = http.Header{"Content-Type": {"application/json"}}
 		target.Body = []byte(`{"email": "ada@example.com", "password": "open-sesame"}`)
 	}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{
 		Timeout:   10 * time.Second,
-		Transport: slowly{a.slow, a.transport()},
+		Transport: slowly{a.Slow, a.transport()},
 	}))
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		attacker.Stop()
-	}()
-	pacer := vegeta.Rate{Freq: 1, Per: time.Duration(float64(time.Second) / a.rate)}
+	context.AfterFunc(ctx, func() { attacker.Stop() })
+	pacer := vegeta.Rate{Freq: 1, Per: time.Duration(float64(time.Second) / a.Rate)}
 	o := outcome{Metrics: &vegeta.Metrics{}}
 	var first time.Time
-	for result := range attacker.Attack(vegeta.NewStaticTargeter(target), pacer, a.duration, "load") {
+	for result := range attacker.Attack(vegeta.NewStaticTargeter(target), pacer, 0, "load") {
 		o.Add(result)
 		if result.Error == "" && result.Code < 400 {
 			continue
@@ -62,11 +77,11 @@ func (a attack) run() outcome {
 }
 
 func (a attack) transport() http.RoundTripper {
-	if a.connections == 0 {
+	if a.Connections == 0 {
 		return &http.Transport{DisableKeepAlives: true}
 	}
 	t := &turns{}
-	for range a.connections {
+	for range a.Connections {
 		t.transports = append(t.transports, &http.Transport{MaxIdleConnsPerHost: 1})
 	}
 	return t

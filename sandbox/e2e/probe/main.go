@@ -14,9 +14,8 @@ import (
 
 const usage = `usage: probe wait
        probe ask -count N URL              N requests, each on a connection of its own
-       probe load -rate N -for D URL       N requests a second for the time D or until standard
-                                           input is closed, optionally with -login,
-                                           -connections N and -slow D
+       probe load -for D ATTACKS           the loads of a JSON list of attacks, for the time D or
+                                           until standard input is closed
 `
 
 func main() {
@@ -32,12 +31,7 @@ func run(args []string) error {
 	}
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
 	count := flags.Int("count", 1, "requests")
-	var a attack
-	flags.Float64Var(&a.rate, "rate", 1, "requests a second")
-	flags.DurationVar(&a.duration, "for", time.Second, "how long")
-	flags.BoolVar(&a.login, "login", false, "log in, the service's most costly request, instead of GET")
-	flags.IntVar(&a.connections, "connections", 0, "connections to keep and share; 0 for one each request")
-	flags.DurationVar(&a.slow, "slow", 0, "how long a login takes to be sent")
+	most := flags.Duration("for", time.Second, "how long")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -51,8 +45,11 @@ func run(args []string) error {
 	case "ask":
 		result = ask(flags.Arg(0), *count)
 	case "load":
-		a.url = flags.Arg(0)
-		result = a.run()
+		var attacks []attack
+		if err := json.Unmarshal([]byte(flags.Arg(0)), &attacks); err != nil {
+			return fmt.Errorf("read the attacks: %w", err)
+		}
+		result = load(attacks, *most)
 	default:
 		return fmt.Errorf("%s", usage)
 	}
