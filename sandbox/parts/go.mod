@@ -355,7 +355,7 @@ require (
 	github.com/pulumi/cloud-ready-checks v1.3.0 // indirect
 	github.com/pulumi/esc v0.21.0 // indirect
 	github.com/pulumi/inflector v0.2.1 // indirect
-	github.com/pulumi/pulumi-kubernetes/sdk/v4 v4.24.0 // indirect
+	github.com/pulumi/pulumi-kubernetes/sdk/v4 v4.25.0 // indirect
 	github.com/pulumi/pulumi/pkg/v3 v3.226.0 // indirect
 	github.com/pulumi/pulumi/sdk/v3 v3.226.0 // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
@@ -501,8 +501,6 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.0 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
-
-replace github.com/pulumi/pulumi-kubernetes/sdk/v4 => ./kubernetes-sdk
 
 replace go.etcd.io/etcd/api/v3 => go.etcd.io/etcd/api/v3 v3.6.4
 

@@ -72,6 +72,8 @@ var (
 	traefikPart = part{
 		name: "Traefik", module: "parts/traefik", programs: []program{{"traefik", traefikModule + "/cmd/traefik"}},
 		ldflags: "-X " + traefikModule + "/pkg/version.Version={" + traefikModule + "}",
+		patch:   "traefik.patch",
+		patched: []string{traefikModule, "github.com/go-acme/lego/v4"},
 	}
 
 	clusterPart = part{
@@ -96,7 +98,7 @@ var (
 			" -X " + pulumiSDKModule + "/go/common/version.Version={" + pulumiModule + "}" +
 			" -X " + kubernetesProviderModule + "/pkg/version.Version={" + kubernetesSDKModule + " -}",
 		patch:   "pulumi.patch",
-		patched: []string{pulumiModule, "github.com/nbutton23/zxcvbn-go", "github.com/ccojocar/zxcvbn-go"},
+		patched: []string{pulumiModule, kubernetesSDKModule, "github.com/nbutton23/zxcvbn-go", "github.com/ccojocar/zxcvbn-go"},
 	}
 )
 
