@@ -89,7 +89,7 @@ var (
 			{"metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"},
 			{"coredns", "./coredns"},
 			{"pulumi", pulumiModule + "/cmd/pulumi"},
-			{"pulumi-resource-kubernetes", "./pulumi-resource-kubernetes"},
+			{"pulumi-resource-kubernetes", kubernetesProviderModule + "/cmd/pulumi-resource-kubernetes"},
 		},
 		ldflags: "-X k8s.io/component-base/version.gitVersion={k8s.io/kubernetes}" +
 			" -X k8s.io/component-base/version.gitMajor={k8s.io/kubernetes 0}" +
@@ -97,8 +97,10 @@ var (
 			" -X k8s.io/client-go/pkg/version.gitVersion={k8s.io/kubernetes}" +
 			" -X " + pulumiSDKModule + "/go/common/version.Version={" + pulumiModule + "}" +
 			" -X " + kubernetesProviderModule + "/pkg/version.Version={" + kubernetesSDKModule + " -}",
-		patch:   "pulumi.patch",
-		patched: []string{pulumiModule, kubernetesSDKModule, "github.com/nbutton23/zxcvbn-go", "github.com/ccojocar/zxcvbn-go"},
+		patch: "pulumi.patch",
+		patched: []string{
+			pulumiModule, kubernetesProviderModule, kubernetesSDKModule, "github.com/nbutton23/zxcvbn-go", "github.com/ccojocar/zxcvbn-go",
+		},
 	}
 )
 
@@ -141,11 +143,6 @@ func (s Sandbox) cacheFolder(p part) (flags, folder string, err error) {
 // compile builds a part in a folder beside its place in the cache and moves it
 // there when it is complete, so that an interrupted build is never used.
 func (s Sandbox) compile(ctx context.Context, p part, flags, folder string) (outcome string, err error) {
-	if p.name == clusterPart.name {
-		if err := s.copyKubernetesSchema(ctx); err != nil {
-			return "", err
-		}
-	}
 	// One name for all builds of a part: each removes what a killed one has left.
 	unfinished := filepath.Join(s.cache, "building-"+p.programs[0].name)
 	if err := os.RemoveAll(unfinished); err != nil {
@@ -343,20 +340,6 @@ func fileIdentity(path string) string {
 		return err.Error()
 	}
 	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
-}
-
-// copyKubernetesSchema copies the schema that the provider's plugin embeds from its
-// Go module.
-func (s Sandbox) copyKubernetesSchema(ctx context.Context) error {
-	folder, err := s.moduleFolder(ctx, clusterPart, kubernetesProviderModule)
-	if err != nil {
-		return err
-	}
-	schema, err := os.ReadFile(filepath.Join(folder, "cmd/pulumi-resource-kubernetes/schema.json"))
-	if err != nil {
-		return err
-	}
-	return writeFile(s.source(clusterPart.module, "pulumi-resource-kubernetes", "schema.json"), string(schema))
 }
 
 // moduleFolder is where Go's module cache has the source of a module that p is built from.
