@@ -30,7 +30,14 @@ var buildProbe = sync.OnceValues(func() (program string, err error) {
 	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "./probe").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the probe: %w: %s", err, out)
 	}
-	return program, cluster.PushProgram(context.Background(), probeImage, program)
+	const push = `tar --create --directory="${0%/*}" probe | docker import --change='ENTRYPOINT ["/probe"]' --change='USER 65535:65535' - "$1" &&
+		docker push --quiet "$1" && docker image rm "$1"`
+	pushing := exec.Command("sh", "-c", push, program, probeImage)
+	pushing.Env = s.Environ(context.Background())
+	if out, err := pushing.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("push the probe: %w: %s", err, out)
+	}
+	return program, nil
 })
 
 // probe returns the path of the probe, to run it on the node.

@@ -174,6 +174,10 @@ func (s Sandbox) restore(ctx context.Context, ownEngine bool) error {
 		errs = append(errs, cleanFirewall(ctx, iptables, policy, ownEngine))
 	}
 	errs = append(errs, deleteInterfaces(ctx))
+	if host, own := s.engineHost(ctx); !own {
+		_, err := command(ctx, "docker", "--host="+host, "image", "rm", "--force", Registry+"/pause", Registry+"/golang:1.26-alpine")
+		errs = append(errs, err)
+	}
 	for setting, value := range was.Settings {
 		if err := os.WriteFile("/proc/sys/"+setting, []byte(value), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)

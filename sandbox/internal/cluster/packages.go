@@ -18,6 +18,7 @@ func (s Sandbox) needed(ctx context.Context) map[string]string {
 		"ip":                   "iproute2",
 		"iptables":             "iptables",
 		"busybox":              "busybox-static",
+		"docker":               "docker-cli | docker.io", // the former has it from Debian 13 on
 		cniPlugins + "/bridge": "containernetworking-plugins",
 		certificateBundle():    "ca-certificates",
 	}
@@ -46,7 +47,7 @@ func (s Sandbox) installPackages(ctx context.Context) (outcome string, err error
 		return "", fmt.Errorf("this machine has no apt-get to install %s with: install them yourself, or %s",
 			strings.Join(packages, ", "), OwnClusterHint)
 	}
-	err = aptGet(ctx, "/", append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
+	err = aptGet(ctx, "/", append([]string{"satisfy", "-y", "--no-install-recommends"}, packages...)...)
 	return fmt.Sprintf("installed %d packages", len(packages)), err
 }
 

@@ -103,7 +103,7 @@ func (s Sandbox) buildAndStart(ctx context.Context) error {
 			s.build(pausePart),
 			{"standard library", s.compileStandardLibrary},
 			{"storage and engine", s.startStorage},
-			{"base images", s.pushBaseImages},
+			{"base images", s.importBaseImages},
 		},
 		[]step{
 			s.build(clusterPart),
