@@ -23,14 +23,16 @@ func (s Sandbox) storage(ctx context.Context) []daemon {
 	return []daemon{s.containerRuntime(), s.registry(), s.privateRegistry(), s.engine()}
 }
 
-func (s Sandbox) controlPlane() []daemon {
-	return []daemon{s.etcd(), s.apiServer(), s.controllerManager(), s.scheduler()}
-}
+func (s Sandbox) controlPlane() []daemon { return []daemon{s.etcd(), s.apiServer()} }
 
-// node is what runs on every node of a cluster, the cluster's DNS and metrics, and the edge
-// and the monitoring if the sandbox has them.
+// node is what runs on every node of a cluster, the controllers, the cluster's DNS and metrics,
+// and the edge and the monitoring if the sandbox has them. kube-proxy comes before the
+// controllers: its rules follow what they do.
 func (s Sandbox) node() []daemon {
-	return slices.Concat([]daemon{s.kubelet(), s.kubeProxy(), s.coreDNS(), s.metricsServer()}, s.edge(), s.monitoring())
+	return slices.Concat(
+		[]daemon{s.kubelet(), s.kubeProxy(), s.controllerManager(), s.scheduler(), s.coreDNS(), s.metricsServer()},
+		s.edge(), s.monitoring(),
+	)
 }
 
 // daemons returns all daemons, in the order in which they are started.
@@ -187,20 +189,18 @@ func (s Sandbox) startStorage(ctx context.Context) (string, error) {
 	return host, s.runAll(ctx, s.storage(ctx))
 }
 
-// startControlPlane restarts kube-proxy and the controllers if the API server was not
-// running: they would retry after up to a minute. kube-proxy comes first: its rules follow
-// what the controllers do. The kubelet keeps running: at its start, ready pods get unready.
+// startControlPlane stops kube-proxy and the controllers if the API server is not running:
+// they would retry after up to a minute. startNode starts them again. The kubelet keeps
+// running: at its start, ready pods get unready.
 func (s Sandbox) startControlPlane(ctx context.Context) error {
-	daemons := s.controlPlane()
-	if s.PID("kube-apiserver") == 0 && s.PID("kubelet") != 0 {
-		daemons = slices.Insert(daemons, 2, s.kubeProxy())
-		for _, d := range daemons[2:] {
-			if err := s.stop(ctx, d.name); err != nil {
+	if s.PID("kube-apiserver") == 0 {
+		for _, name := range []string{"controller-manager", "scheduler", "kube-proxy"} {
+			if err := s.stop(ctx, name); err != nil {
 				return err
 			}
 		}
 	}
-	if err := s.runAll(ctx, daemons); err != nil {
+	if err := s.runAll(ctx, s.controlPlane()); err != nil {
 		return err
 	}
 	return s.apply(ctx, addonManifests)
