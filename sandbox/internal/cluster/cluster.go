@@ -30,9 +30,8 @@ const (
 	engineBridgeName    = "user-service1"
 	engineBridgeAddress = "10.245.0.1/24"
 
-	nodeName    = "sandbox"
-	contextName = "sandbox"
-	cgroupName  = "user-service-sandbox"
+	nodeName   = "sandbox"
+	cgroupName = "user-service-sandbox"
 )
 
 // runDir holds the unix sockets: a socket's path may have at most 107 bytes,

@@ -58,7 +58,7 @@ func (s Sandbox) apiServer() daemon {
 			"--enable-admission-plugins=NodeRestriction",
 			"--service-cluster-ip-range=" + serviceSubnet,
 			"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-			"--service-account-key-file=" + s.PKI("service-account.pub"),
+			"--service-account-key-file=" + s.PKI("service-account.crt"),
 			"--service-account-signing-key-file=" + s.PKI("service-account.key"),
 			"--kubelet-certificate-authority=" + s.PKI("ca.crt"),
 			"--kubelet-client-certificate=" + s.PKI("apiserver-kubelet-client.crt"),
