@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -237,81 +236,62 @@ func (s Sandbox) goCommand(ctx context.Context, module string, args ...string) *
 	return cmd
 }
 
-// linkerFlags writes versions into a part's programs, as upstream's releases do:
-// {module} in them stands for the version of a module that the part's go.mod or the
-// program's requires, {module 0} for its first number, {module -} for all but the v.
+// linkerFlags write versions into a part's programs, as upstream's releases do: those that the
+// program's go.mod or else the part's requires.
 func (s Sandbox) linkerFlags(p part) (flags string, err error) {
-	expand := func(placeholder string) string {
-		module, which, _ := strings.Cut(strings.Trim(placeholder, "{}"), " ")
-		version, notFound := requiredVersion(module, filepath.Join(s.Checkout, "go.mod"), s.source(p.module, "go.mod"))
-		if notFound != nil {
-			err = notFound
-			return ""
-		}
-		number := strings.TrimPrefix(version, "v")
-		switch which {
-		case "":
-			return version
-		case "-":
-			return number
-		}
-		index, _ := strconv.Atoi(which)
-		return strings.Split(number, ".")[index]
-	}
-	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllStringFunc("-s -w "+p.ldflags, expand), err
+	return withVersions("-s -w "+p.ldflags, filepath.Join(s.Checkout, "go.mod"), s.source(p.module, "go.mod"))
 }
 
-// requiredVersion reads the version of a module from the first of go.mod files that
-// requires it.
-func requiredVersion(module string, goMods ...string) (string, error) {
-	for _, goMod := range goMods {
+// requirement matches a line of a go.mod file.
+var requirement = regexp.MustCompile(`(?m)^(?:require)?\s+(\S+) v(\S+)`)
+
+// withVersions replaces {module} in a text by the version of a module in the first of go.mod
+// files that requires it, {module 0} by its first number, {module -} by all but the v.
+func withVersions(text string, goMods ...string) (expanded string, err error) {
+	versions := map[string]string{}
+	for _, goMod := range slices.Backward(goMods) {
 		content, err := os.ReadFile(goMod)
 		if err != nil {
 			return "", err
 		}
-		for line := range strings.Lines(string(content)) {
-			fields := strings.Fields(strings.TrimPrefix(line, "require "))
-			if len(fields) >= 2 && fields[0] == module {
-				return fields[1], nil
+		for _, required := range requirement.FindAllStringSubmatch(string(content), -1) {
+			module, version := required[1], required[2]
+			versions[module], versions[module+" -"] = "v"+version, version
+			for i, number := range strings.Split(version, ".") {
+				versions[fmt.Sprint(module, " ", i)] = number
 			}
 		}
 	}
-	return "", fmt.Errorf("%s is not required in %s", module, strings.Join(goMods, " or "))
+	expanded = regexp.MustCompile(`\{[^}]*\}`).ReplaceAllStringFunc(text, func(placeholder string) string {
+		version, found := versions[strings.Trim(placeholder, "{}")]
+		if !found {
+			err = fmt.Errorf("%s is not required in %s", strings.Trim(placeholder, "{}"), strings.Join(goMods, " or "))
+		}
+		return version
+	})
+	return expanded, err
 }
 
 // partChecksum is that of everything that decides what is built: the pinned modules,
-// the flags, the compiler, and the source that is in this repository.
+// the flags, the compiler, and the source that is in this repository, tests left out.
 func (s Sandbox) partChecksum(p part, flags string) (string, error) {
 	inputs := []string{runtime.Version(), runtime.GOARCH, goFlags, flags, fmt.Sprint(p.programs)}
-	files, err := goSources(s.source(p.module))
-	if err != nil {
-		return "", err
-	}
-	files = append(files, s.source(p.module, "go.mod"), s.source(p.module, "go.sum"))
-	if p.patch != "" {
-		files = append(files, s.source(p.module, p.patch))
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
+	root := s.source(p.module)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return "", err
+			return err
 		}
-		inputs = append(inputs, filepath.Base(file), string(content))
-	}
-	return checksum(inputs...), nil
-}
-
-// goSources lists the Go files below a folder, tests left out.
-func goSources(folder string) ([]string, error) {
-	var files []string
-	err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
-			files = append(files, path)
+		if path != root && exists(filepath.Join(path, "go.mod")) {
+			return fs.SkipDir // another part's
 		}
+		if !slices.Contains([]string{".go", ".mod", ".sum", ".patch"}, filepath.Ext(path)) || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		inputs = append(inputs, entry.Name(), string(content))
 		return err
 	})
-	slices.Sort(files)
-	return files, err
+	return checksum(inputs...), err
 }
 
 // place puts a program of the cache at a path, as a hard link where it can: Pulumi

@@ -46,6 +46,11 @@ func TestAPartIsBuiltAgainWhenItsSourceChanges(t *testing.T) {
 	if tests, err := s.partChecksum(p, "v1"); err != nil || tests != before {
 		t.Errorf("a test changes the checksum (%v)", err)
 	}
+	writeSource(t, s, "other/go.mod", "module other")
+	writeSource(t, s, "other/main.go", "package main")
+	if others, err := s.partChecksum(p, "v1"); err != nil || others != before {
+		t.Errorf("the source of another module changes the checksum (%v)", err)
+	}
 	for name, content := range files {
 		writeSource(t, s, name, content+"\n// changed\n")
 		if after, err := s.partChecksum(p, "v1"); err != nil || after == before {

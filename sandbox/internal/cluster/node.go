@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // cniPlugins is where Debian installs them.
@@ -170,13 +171,10 @@ conntrack: {maxPerCore: 0}
 // controller's hierarchy with v1.
 func cgroupFolders() ([]string, error) {
 	const root = "/sys/fs/cgroup"
-	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
+	if exists(filepath.Join(root, "cgroup.controllers")) {
 		return []string{filepath.Join(root, cgroupName)}, nil
 	}
-	hierarchies, err := filepath.Glob(filepath.Join(root, "*", "cgroup.procs"))
-	if err != nil {
-		return nil, err
-	}
+	hierarchies, _ := filepath.Glob(filepath.Join(root, "*", "cgroup.procs")) // the pattern is valid
 	if len(hierarchies) == 0 {
 		return nil, fmt.Errorf("no control groups are mounted at %s: Kubernetes needs them", root)
 	}
@@ -228,12 +226,8 @@ func makeCgroups() error {
 // daemonCgroup is where the daemons are put, only to be found again: with v1 any
 // one hierarchy will do.
 func daemonCgroup(folders []string) string {
-	for _, folder := range folders {
-		if filepath.Base(filepath.Dir(folder)) == "pids" {
-			return filepath.Join(folder, "daemons")
-		}
-	}
-	return filepath.Join(folders[0], "daemons")
+	pids := slices.IndexFunc(folders, func(folder string) bool { return filepath.Base(filepath.Dir(folder)) == "pids" })
+	return filepath.Join(folders[max(0, pids)], "daemons")
 }
 
 func joinCgroup(pid int) error {

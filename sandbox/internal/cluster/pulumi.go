@@ -17,22 +17,22 @@ var stacks = []string{"prod", "dev"}
 
 // Environment has the variables that point the ordinary pulumi, kubectl and docker
 // commands at the sandbox.
-func (s Sandbox) Environment(ctx context.Context) [][2]string {
+func (s Sandbox) Environment(ctx context.Context) []string {
 	engine, _ := s.engineHost(ctx)
-	return [][2]string{
-		{"PATH", s.Path("bin") + ":" + os.Getenv("PATH")},
-		{"KUBECONFIG", s.Kubeconfig()},
-		{"DOCKER_HOST", engine},
-		{"PULUMI_HOME", s.Path("pulumi")},
-		{"PULUMI_BACKEND_URL", "file://" + s.Path("pulumi-state")},
+	return []string{
+		"PATH=" + s.Path("bin") + ":" + os.Getenv("PATH"),
+		"KUBECONFIG=" + s.Kubeconfig(),
+		"DOCKER_HOST=" + engine,
+		"PULUMI_HOME=" + s.Path("pulumi"),
+		"PULUMI_BACKEND_URL=file://" + s.Path("pulumi-state"),
 		// It protects the sandbox's state, which is worth nothing outside of it.
-		{"PULUMI_CONFIG_PASSPHRASE", "sandbox"},
-		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
+		"PULUMI_CONFIG_PASSPHRASE=sandbox",
+		"PULUMI_SKIP_UPDATE_CHECK=true",
 		// As for the sandbox's parts, so that shared packages are compiled once.
-		{"CGO_ENABLED", "0"},
-		{"GOFLAGS", strings.TrimSpace(strings.ReplaceAll(os.Getenv("GOFLAGS"), goFlags, "") + " " + goFlags)},
+		"CGO_ENABLED=0",
+		"GOFLAGS=" + strings.TrimSpace(strings.ReplaceAll(os.Getenv("GOFLAGS"), goFlags, "")+" "+goFlags),
 		// The plugins are installed; those on PATH would be used with a warning each.
-		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"},
+		"PULUMI_IGNORE_AMBIENT_PLUGINS=true",
 	}
 }
 
@@ -44,18 +44,15 @@ func (s Sandbox) PrintEnv(ctx context.Context) error {
 		return errNotUp
 	}
 	for _, variable := range s.Environment(ctx) {
-		fmt.Printf("export %s='%s'\n", variable[0], strings.ReplaceAll(variable[1], "'", `'\''`))
+		name, value, _ := strings.Cut(variable, "=")
+		fmt.Printf("export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
 	return nil
 }
 
 // Environ is the environment of this process with that of the sandbox.
 func (s Sandbox) Environ(ctx context.Context) []string {
-	environ := os.Environ()
-	for _, variable := range s.Environment(ctx) {
-		environ = append(environ, variable[0]+"="+variable[1])
-	}
-	return environ
+	return append(os.Environ(), s.Environment(ctx)...)
 }
 
 func (s Sandbox) pulumi(ctx context.Context, args ...string) *exec.Cmd {
@@ -102,7 +99,7 @@ func (s Sandbox) preparePulumi(ctx context.Context) (string, error) {
 // installPlugin installs a plugin that the sandbox built, in the version that the
 // program's SDK requires. Pulumi takes a folder of that name for installed.
 func (s Sandbox) installPlugin(plugin, sdk string) error {
-	version, err := requiredVersion(sdk, filepath.Join(s.Checkout, "go.mod"))
+	version, err := withVersions("{"+sdk+"}", filepath.Join(s.Checkout, "go.mod"))
 	if err != nil {
 		return err
 	}

@@ -61,14 +61,7 @@ func (s Sandbox) extract(ctx context.Context, pkg, program string) (outcome stri
 		if err := aptGet(ctx, unfinished, "download", pkg); err != nil {
 			return "", err
 		}
-		debs, err := filepath.Glob(filepath.Join(unfinished, "*.deb"))
-		if err != nil || len(debs) != 1 {
-			return "", fmt.Errorf("apt-get download %s left %v (%w)", pkg, debs, err)
-		}
-		if _, err := command(ctx, "dpkg-deb", "--extract", debs[0], unfinished); err != nil {
-			return "", err
-		}
-		if err := os.Rename(unfinished, folder); err != nil {
+		if _, err := command(ctx, "sh", "-c", `dpkg-deb --extract "$0"/*.deb "$0" && mv "$0" "$1"`, unfinished, folder); err != nil {
 			return "", err
 		}
 	}

@@ -23,20 +23,18 @@ type step struct {
 func runSteps(ctx context.Context, steps ...step) error {
 	for _, s := range steps {
 		start := time.Now()
-		ticker := time.NewTicker(30 * time.Second)
 		working, ended := context.WithCancel(ctx)
 		go func() {
-			for working.Err() == nil {
+			for ticks := time.Tick(30 * time.Second); working.Err() == nil; {
 				select {
 				case <-working.Done():
-				case <-ticker.C:
+				case <-ticks:
 					fmt.Fprintf(os.Stderr, "  %-20s … %s\n", s.name, time.Since(start).Round(time.Second))
 				}
 			}
 		}()
 		outcome, err := s.work(ctx)
 		ended()
-		ticker.Stop()
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
