@@ -34,6 +34,11 @@ const (
 	cgroupName = "user-service-sandbox"
 )
 
+const apiServerURL = "https://" + BridgeAddress + ":6443"
+
+// cniPlugins is where Debian installs them.
+const cniPlugins = "/usr/lib/cni"
+
 // runDir holds the unix sockets: a socket's path may have at most 107 bytes,
 // which a path below the checkout could exceed.
 const runDir = "/run/user-service-sandbox"

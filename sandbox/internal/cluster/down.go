@@ -43,7 +43,7 @@ func gone(name string, work func(context.Context) error) step {
 
 func (s Sandbox) stopAll(ctx context.Context) error {
 	for _, d := range slices.Backward(s.daemons(ctx)) {
-		if err := s.stop(ctx, d.name); err != nil {
+		if err := s.stop(ctx, d.Name); err != nil {
 			return err
 		}
 	}

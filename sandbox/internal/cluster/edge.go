@@ -53,15 +53,3 @@ func (s Sandbox) add(ctx context.Context, lists ...[]step) error {
 	}
 	return runParallel(ctx, lists...)
 }
-
-// edge are the daemons that Edge has started, and `up` starts again.
-func (s Sandbox) edge() []daemon {
-	var daemons []daemon
-	if exists(s.Path("edge")) {
-		daemons = s.haproxy()
-	}
-	if exists(s.Path("traefik")) {
-		daemons = append(daemons, s.traefik())
-	}
-	return daemons
-}

@@ -33,29 +33,3 @@ func enginePing(ctx context.Context, host string) error {
 		},
 	})
 }
-
-// engine is the sandbox's own Docker engine. Its containers run in the sandbox's
-// containerd.
-func (s Sandbox) engine() daemon {
-	host := "unix://" + socket("docker")
-	config := s.Path("config", "docker.json")
-	return daemon{
-		name:    "dockerd",
-		program: "dockerd",
-		// A file of its own: the machine's /etc/docker/daemon.json is for another engine.
-		files: map[string]string{config: "{}\n"},
-		args: []string{
-			"--config-file=" + config,
-			"--host=" + host,
-			"--data-root=" + s.Path("docker"),
-			"--exec-root=" + runDir + "/docker",
-			"--pidfile=", // after a kill, the file would be taken for that of a running engine
-			"--containerd=" + socket("containerd"),
-			"--exec-opt=native.cgroupdriver=cgroupfs",
-			"--cgroup-parent=/" + cgroupName + "/docker",
-			"--bridge=" + engineBridgeName,
-			"--log-level=warn",
-		},
-		serves: func(ctx context.Context) error { return enginePing(ctx, host) },
-	}
-}

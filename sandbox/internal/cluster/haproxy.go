@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -51,46 +50,11 @@ func (s Sandbox) startHAProxy(ctx context.Context) (outcome string, err error) {
 	if _, err := output(copying); err != nil {
 		return "", err
 	}
-	return "https://" + BridgeAddress, s.runAll(ctx, s.haproxy())
+	return "https://" + BridgeAddress, s.runAll(ctx, s.group("edge"))
 }
 
 // linkEdge makes the link at each `up`: a reboot removes it.
 func (s Sandbox) linkEdge(ctx context.Context) error {
 	_, err := command(ctx, "ln", "--symbolic", "--force", "--no-dereference", s.Path("edge"), edgeRoot)
 	return err
-}
-
-// haproxy is haproxy-ingress and its HAProxy, which keeps serving while the controller is
-// restarted.
-func (s Sandbox) haproxy() []daemon {
-	config, master := s.Path("config", "haproxy.cfg"), socket("haproxy")
-	return []daemon{{
-		name:    "haproxy",
-		program: s.bin("haproxy"),
-		// The second folder is empty at first: the controller writes the configuration.
-		args:    []string{"-W", "-S", master + ",mode,600", "-f", config, "-f", edgeRoot + "/etc/haproxy"},
-		files:   map[string]string{config: "defaults\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n"},
-		listens: []string{BridgeAddress + ":80", BridgeAddress + ":443", "127.0.0.1:1936", "127.0.0.1:10253"},
-		serves:  func(ctx context.Context) error { return dial(ctx, "unix", master) },
-	}, {
-		name:    "haproxy-ingress",
-		program: s.bin("haproxy-ingress"),
-		args: []string{
-			"--kubeconfig=" + s.PKI("haproxy-ingress.kubeconfig"),
-			"--configmap=kube-system/haproxy-ingress",
-			"--local-filesystem-prefix=" + edgeRoot, "--master-socket=" + master,
-			"--healthz-addr=127.0.0.1:10254", "--profiling=false",
-			"--default-ssl-certificate=file://" + s.PKI("haproxy-ingress.crt"),
-			"--publish-address=" + BridgeAddress, "--update-status-on-shutdown=false",
-			"--watch-gateway=false",
-			// By default it waits up to two seconds between changes of the endpoints.
-			"--rate-limit-update=10", "--wait-before-update=50ms",
-		},
-		environ: []string{"POD_NAMESPACE=kube-system"}, // where its Lease is
-		listens: []string{"127.0.0.1:10254"},
-		serves: func(ctx context.Context) error {
-			// The first is the controller's. The second is HAProxy's, once it is configured.
-			return errors.Join(answers("http://127.0.0.1:10254/healthz")(ctx), answers(EdgeHealth[BridgeAddress])(ctx))
-		},
-	}}
 }

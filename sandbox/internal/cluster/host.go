@@ -174,7 +174,8 @@ func (s Sandbox) restore(ctx context.Context, ownEngine bool) error {
 		errs = append(errs, cleanFirewall(ctx, iptables, policy, ownEngine))
 	}
 	errs = append(errs, deleteInterfaces(ctx))
-	if host, own := s.engineHost(ctx); !own {
+	if !ownEngine {
+		host, _ := s.engineHost(ctx)
 		_, err := command(ctx, "docker", "--host="+host, "image", "rm", "--force", Registry+"/pause", Registry+"/golang:1.26-alpine")
 		errs = append(errs, err)
 	}

@@ -51,6 +51,7 @@ func certificates() []certificate {
 		{"front-proxy-client", "front-proxy-ca", "front-proxy-client", nil, nil, false},
 		{"controller-manager", "ca", "system:kube-controller-manager", nil, nil, true},
 		{"scheduler", "ca", "system:kube-scheduler", nil, nil, true},
+		{"controllers", "ca", "kube-controllers", nil, list{"127.0.0.1"}, false}, // what those two serve as
 		{"kubelet", "ca", "system:node:" + nodeName, list{"system:nodes"}, list{nodeName, BridgeAddress}, true},
 		{"kube-proxy", "ca", "system:kube-proxy", nil, nil, true},
 		{"coredns", "ca", "system:coredns", nil, nil, true},

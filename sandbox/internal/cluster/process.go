@@ -13,26 +13,14 @@ import (
 	"time"
 )
 
-// daemon is a long-running program of the sandbox: how it is started, and how to
-// check that it serves.
-type daemon struct {
-	name    string
-	program string // a path, or a name to look for in PATH
-	args    []string
-	environ []string          // variables besides those of this process
-	files   map[string]string // path → content, written before the start
-	listens []string          // host:port, checked to be free before the start
-	serves  func(context.Context) error
-}
-
 // command identifies the program, the arguments, the variables and the files of a daemon.
 // If it changes, the daemon is restarted.
 func (d daemon) command() string {
-	program, err := exec.LookPath(d.program)
+	program, err := exec.LookPath(d.Program)
 	if err != nil {
-		program = d.program // starting it fails with the reason
+		program = d.Program // starting it fails with the reason
 	}
-	return checksum(slices.Concat([]string{program, fileIdentity(program), fmt.Sprint(d.files)}, d.args, d.environ)...)
+	return checksum(slices.Concat([]string{program, fileIdentity(program), fmt.Sprint(d.Files)}, d.Args, d.Environ)...)
 }
 
 func (s Sandbox) pidFile(name string) string { return s.Path("pids", name) }
@@ -41,18 +29,18 @@ func (s Sandbox) logFile(name string) string { return s.Path("logs", name+".log"
 // run makes sure that d runs and serves: it keeps a healthy process, restarts one
 // that has exited, hangs or has another command, and waits until it serves.
 func (s Sandbox) run(ctx context.Context, d daemon) error {
-	for path, content := range d.files {
+	for path, content := range d.Files {
 		if err := writeFile(path, content); err != nil {
 			return err
 		}
 	}
-	if pid, command := s.running(d.name); pid != 0 {
+	if pid, command := s.running(d.Name); pid != 0 {
 		probe, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		if command == d.command() && d.serves(probe) == nil {
+		if command == d.command() && s.serves(probe, d) == nil {
 			return nil
 		}
-		if err := s.stop(ctx, d.name); err != nil {
+		if err := s.stop(ctx, d.Name); err != nil {
 			return err
 		}
 	}
@@ -63,19 +51,19 @@ func (s Sandbox) run(ctx context.Context, d daemon) error {
 	if err != nil {
 		return err
 	}
-	return Poll(ctx, d.name+" to serve", time.Minute, func(ctx context.Context) error {
+	return Poll(ctx, d.Name+" to serve", time.Minute, func(ctx context.Context) error {
 		select {
 		case err := <-exited:
-			return permanentError{fmt.Errorf("it exited (%w); the last lines of %s:\n%s", err, s.logFile(d.name), s.logTail(d.name))}
+			return permanentError{fmt.Errorf("it exited (%w); the last lines of %s:\n%s", err, s.logFile(d.Name), s.logTail(d.Name))}
 		default:
-			return d.serves(ctx)
+			return s.serves(ctx, d)
 		}
 	})
 }
 
 // checkPorts fails if an address that d listens on is in use.
 func (d daemon) checkPorts() error {
-	for _, address := range d.listens {
+	for _, address := range d.Listens {
 		if err := checkPort(address); err != nil {
 			return err
 		}
@@ -89,18 +77,18 @@ func (s Sandbox) start(d daemon) (<-chan error, error) {
 	if err := os.MkdirAll(s.Path("logs"), 0o700); err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(s.logFile(d.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.logFile(d.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(d.program, d.args...)
+	cmd := exec.Command(d.Program, d.Args...)
 	// The garbage collector runs a third as often, until a daemon uses a GiB.
-	cmd.Dir, cmd.Env = s.state, append(os.Environ(), append(d.environ, "GOGC=300", "GOMEMLIMIT=1GiB")...)
+	cmd.Dir, cmd.Env = s.state, append(os.Environ(), append(d.Environ, "GOGC=300", "GOMEMLIMIT=1GiB")...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", d.name, err)
+		return nil, fmt.Errorf("start %s: %w", d.Name, err)
 	}
 	exited := make(chan error, 1)
 	go func() {
@@ -112,10 +100,10 @@ func (s Sandbox) start(d daemon) (<-chan error, error) {
 	}()
 	if err := joinCgroup(cmd.Process.Pid); err != nil {
 		_ = cmd.Process.Kill() // no later command would find it
-		return nil, fmt.Errorf("start %s: %w", d.name, err)
+		return nil, fmt.Errorf("start %s: %w", d.Name, err)
 	}
 	identity := fmt.Sprintf("%d %s %s\n", cmd.Process.Pid, startTime(cmd.Process.Pid), d.command())
-	return exited, writeFile(s.pidFile(d.name), identity)
+	return exited, writeFile(s.pidFile(d.Name), identity)
 }
 
 // PID is the process of a daemon, or zero when it does not run.

@@ -55,11 +55,11 @@ func TestADaemonIsIdentifiedByItsProcessIDAndStartTime(t *testing.T) {
 
 func TestADaemonWithOtherArgumentsHasAnotherCommand(t *testing.T) {
 	t.Parallel()
-	d := daemon{name: "d", program: "/bin/sleep", args: []string{"60"}}
-	if other := (daemon{name: "d", program: "/bin/sleep", args: []string{"61"}}); d.command() == other.command() {
+	d := daemon{Name: "d", Program: "/bin/sleep", Args: []string{"60"}}
+	if other := (daemon{Name: "d", Program: "/bin/sleep", Args: []string{"61"}}); d.command() == other.command() {
 		t.Error("other arguments give the same command")
 	}
-	if other := (daemon{name: "d", program: "/bin/sleep", args: []string{"60"}, environ: []string{"A=b"}}); d.command() == other.command() {
+	if other := (daemon{Name: "d", Program: "/bin/sleep", Args: []string{"60"}, Environ: []string{"A=b"}}); d.command() == other.command() {
 		t.Error("another environment gives the same command")
 	}
 }

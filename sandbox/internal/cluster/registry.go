@@ -11,38 +11,6 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// registry is where images are pushed to and pulled from.
-func (s Sandbox) registry() daemon { return s.registryDaemon("registry", Registry, "") }
-
-// privateRegistry is a second one, with TLS and a login, as teams have it. Nodes know
-// its authority; the Docker engine verifies no certificate on loopback.
-func (s Sandbox) privateRegistry() daemon {
-	return s.registryDaemon("private-registry", PrivateRegistry, fmt.Sprintf(
-		"  tls: {certificate: %q, key: %q}\nauth: {htpasswd: {realm: sandbox, path: %q}}\n",
-		s.PKI("private-registry.crt"), s.PKI("private-registry.key"), s.Path("private-registry.htpasswd")))
-}
-
-// registryDaemon is a registry at an address; more is appended to its configuration,
-// after the key http.
-func (s Sandbox) registryDaemon(name, address, more string) daemon {
-	config := s.Path("config", name+".yaml")
-	return daemon{
-		name:    name,
-		program: s.bin("docker-registry"),
-		args:    []string{"serve", config},
-		files: map[string]string{config: fmt.Sprintf(`version: 0.1
-log: {level: warn}
-storage:
-  filesystem: {rootdirectory: %q}
-  delete: {enabled: true}
-http:
-  addr: %q
-%s`, s.Path(name), address, more)},
-		listens: []string{address},
-		serves:  func(ctx context.Context) error { return dial(ctx, "tcp", address) },
-	}
-}
-
 func (s Sandbox) installRegistry(ctx context.Context) (outcome string, err error) {
 	return s.extract(ctx, "docker-registry", "usr/bin/docker-registry")
 }

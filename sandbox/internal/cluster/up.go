@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,24 +14,26 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// storage is what stores and builds images.
+// storage is what runs pods, and stores and builds images.
 func (s Sandbox) storage(ctx context.Context) []daemon {
 	if _, own := s.engineHost(ctx); !own {
-		return []daemon{s.containerRuntime(), s.registry(), s.privateRegistry()}
+		return s.group("storage")
 	}
-	return []daemon{s.containerRuntime(), s.registry(), s.privateRegistry(), s.engine()}
+	return s.group("storage", "engine")
 }
 
-func (s Sandbox) controlPlane() []daemon { return []daemon{s.etcd(), s.apiServer()} }
+func (s Sandbox) controlPlane() []daemon { return s.group("control plane") }
 
-// node is what runs on every node of a cluster, the controllers, the cluster's DNS and metrics,
-// and the edge and the monitoring if the sandbox has them. kube-proxy comes before the
-// controllers: its rules follow what they do.
+// node is the rest of what every sandbox has, and the addons that this one has: the folder in
+// which an addon keeps its data has its name.
 func (s Sandbox) node() []daemon {
-	return slices.Concat(
-		[]daemon{s.kubelet(), s.kubeProxy(), s.controllerManager(), s.scheduler(), s.coreDNS(), s.metricsServer()},
-		s.edge(), s.monitoring(),
-	)
+	groups := []string{"node"}
+	for _, addon := range []string{"edge", "traefik", "prometheus"} {
+		if exists(s.Path(addon)) {
+			groups = append(groups, addon)
+		}
+	}
+	return s.group(groups...)
 }
 
 // daemons returns all daemons, in the order in which they are started.
@@ -44,7 +45,7 @@ func (s Sandbox) daemons(ctx context.Context) []daemon {
 func (s Sandbox) Daemons(ctx context.Context) []string {
 	var names []string
 	for _, d := range s.daemons(ctx) {
-		names = append(names, d.name)
+		names = append(names, d.Name)
 	}
 	return names
 }
@@ -167,7 +168,7 @@ func (s Sandbox) checkPorts(ctx context.Context) error {
 	check := func(context.Context) error {
 		taken = nil
 		for _, d := range s.daemons(ctx) {
-			if s.PID(d.name) == 0 {
+			if s.PID(d.Name) == 0 {
 				taken = errors.Join(taken, d.checkPorts())
 			}
 		}
