@@ -68,13 +68,21 @@ func (s Sandbox) Up(ctx context.Context) error {
 	if err := writeFile(ownerFile, s.Checkout); err != nil {
 		return err
 	}
-	if err := s.buildAndStart(ctx); err != nil {
-		return err
-	}
-	// The node starts while the image is built, and prints no line into Pulumi's.
+	// The node starts while images are made, and prints no line into Pulumi's.
+	controlPlane := make(chan struct{})
 	group, inGroup := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.startNode(inGroup) })
-	group.Go(func() error { return s.deploy(inGroup) })
+	group.Go(func() error {
+		if err := wait(inGroup, controlPlane); err != nil {
+			return err
+		}
+		return s.startNode(inGroup)
+	})
+	group.Go(func() error {
+		if err := s.buildAndStart(inGroup, controlPlane); err != nil {
+			return err
+		}
+		return s.deploy(inGroup)
+	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -88,8 +96,8 @@ The sandbox is up. To use it with pulumi and kubectl:
 }
 
 // buildAndStart compiles what is not cached and, in parallel, does what needs no
-// compiler.
-func (s Sandbox) buildAndStart(ctx context.Context) error {
+// compiler. It closes controlPlane when that runs.
+func (s Sandbox) buildAndStart(ctx context.Context, controlPlane chan<- struct{}) error {
 	// Closed when the network and the keys exist, and when pulumi is compiled.
 	machine, pulumi := make(chan struct{}), make(chan struct{})
 	return runParallel(ctx,
@@ -115,7 +123,11 @@ func (s Sandbox) buildAndStart(ctx context.Context) error {
 				if err := wait(ctx, machine); err != nil {
 					return "", err
 				}
-				return apiServerURL, s.startControlPlane(ctx)
+				err := s.startControlPlane(ctx)
+				if err == nil {
+					close(controlPlane)
+				}
+				return apiServerURL, err
 			}},
 		},
 		[]step{
