@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -15,27 +15,28 @@ import (
 // and does not see it; applied again, the API server replaces the whole selector. A preview
 // says what an up will remove.
 func removeAdditions(ctx *pulumi.Context, objects []object) error {
+	kinds := []string{"Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
+	others := func(f metav1.ManagedFieldsEntry) bool {
+		return !isPulumi(f) && f.Subresource == "" && manages(f, "spec")
+	}
 	var errs []error
 	for _, o := range objects {
-		switch o.kind() {
-		case "Deployment", "Namespace", "Secret": // others may add to their pods and labels
+		if !slices.Contains(kinds, o.kind()) || pulumiManager(o.live, "") == "" || !slices.ContainsFunc(o.live.GetManagedFields(), others) ||
+			!includes(o.live.Object["spec"], o.declared.Object["spec"]) { // or Pulumi will apply it
 			continue
-		}
-		if pulumiManager(o.live, "") == "" || !includes(o.live.Object["spec"], o.declared.Object["spec"]) {
-			continue // Pulumi will apply it
 		}
 		applied, err := o.apply(ctx.Context(), metav1.DryRunAll)
-		switch {
-		case apierrors.IsForbidden(err): // a user for previews
-			continue
-		case err == nil && reflect.DeepEqual(applied.Object["spec"], o.live.Object["spec"]):
-			continue
-		case err == nil && ctx.DryRun():
-			err = ctx.Log.Info(fmt.Sprintf("%v: `pulumi up` removes what others have added to it", o), nil)
-		case err == nil:
-			_, err = o.apply(ctx.Context())
+		if err != nil || reflect.DeepEqual(applied.Object["spec"], o.live.Object["spec"]) {
+			continue // what the API server rejects, and whom, is no matter of additions
 		}
-		errs = append(errs, err)
+		if ctx.DryRun() {
+			_ = ctx.Log.Info(fmt.Sprintf("%v: `pulumi up` removes what others have added to it", o), nil)
+			continue
+		}
+		_ = ctx.Log.Info(fmt.Sprintf("%v: what others have added to it is removed", o), nil)
+		if _, err := o.apply(ctx.Context()); err != nil {
+			errs = append(errs, fmt.Errorf("%v: remove what others have added to it: %w", o, err))
+		}
 	}
 	return errors.Join(errs...)
 }

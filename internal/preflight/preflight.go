@@ -1,5 +1,5 @@
 // Package preflight checks, before anything is touched, what an up would fail on later
-// and with a worse error.
+// and with a worse error. Last of all, it removes what Pulumi would not see.
 package preflight
 
 import (

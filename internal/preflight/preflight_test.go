@@ -154,29 +154,35 @@ func TestADeploymentOfOthersMustBecomeWhatIsDeclaredByAnUpdate(t *testing.T) {
 
 func TestWhatOthersHaveAddedIsRemoved(t *testing.T) {
 	t.Parallel()
-	service := func(selector string) string {
-		return `{"kind": "Service", "apiVersion": "v1", "metadata": {"annotations": {"microservice/stack": "shop/dev"}, "managedFields": [{"manager": "pulumi-kubernetes-2", "operation": "Apply"}]},
-			"spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}], "selector": ` + selector + `}}`
+	service := func(selector, others string) string {
+		return `{"kind": "Service", "apiVersion": "v1", "metadata": {"annotations": {"microservice/stack": "shop/dev"}, "managedFields": [
+			{"manager": "pulumi-kubernetes-2", "operation": "Apply"}, ` + others + `]}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}], "selector": ` + selector + `}}`
 	}
 	const declared, added, changed = `{"app": "orders"}`, `{"app": "orders", "track": "v2"}`, `{"app": "shop"}`
+	const patched, watched = `{"manager": "k9s", "operation": "Update", "fieldsV1": {"f:spec": {"f:selector": {}}}}`, `{"manager": "cloud", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}`
+	rejected := failure(500, "InternalError", `failed calling webhook "services"`)
 	for name, test := range map[string]struct {
-		live    string
-		preview bool
-		applied int
-		infos   string
+		live, others, answer string
+		preview              bool
+		applied              []string // by dry runs too
+		infos                string
 	}{
-		"nothing":              {declared, false, 1, ""}, // by a dry run
-		"a label":              {added, false, 2, ""},
-		"a label, a preview":   {added, true, 6, "Service orders: |pulumi up| removes what others have added to it\n"},
-		"a change Pulumi sees": {changed, false, 0, ""},
+		"nothing":                    {declared, patched, service(declared, patched), false, []string{"orders as pulumi-kubernetes-2"}, ""},
+		"a label":                    {added, patched, service(declared, patched), false, []string{"orders as pulumi-kubernetes-2", "orders as pulumi-kubernetes-2"}, "Service orders: what others have added to it is removed\n"},
+		"a label that is undeclared": {added, watched, service(declared, patched), false, nil, ""},
+		"a change Pulumi sees":       {changed, patched, service(declared, patched), false, nil, ""},
+		"a webhook that is down":     {added, patched, rejected, false, []string{"orders as pulumi-kubernetes-2"}, ""},
+		"a label, a preview": {added, patched, service(declared, patched), true, []string{
+			"orders-deployment as preview", "orders-hpa as preview", "orders as pulumi-kubernetes-2", "orders-policy as preview", "orders-pdb as preview", "orders as pulumi-kubernetes-2",
+		}, "Service orders: |pulumi up| removes what others have added to it\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &apiServer{applies: !test.preview, answers: map[string]string{"GET orders": service(test.live), "PATCH orders": service(declared)}}
+			s := &apiServer{applies: !test.preview, answers: map[string]string{"GET orders": service(test.live, test.others), "PATCH orders": test.answer}}
 			_, infos, err := check(t, s, test.preview, nil)
 			checkError(t, err, "")
-			if want := strings.ReplaceAll(test.infos, "|", "`"); infos != want || len(s.applied) != test.applied {
-				t.Errorf("logged %q, want %q, and applied %q, want %d", infos, want, s.applied, test.applied)
+			if want := strings.ReplaceAll(test.infos, "|", "`"); infos != want || !slices.Equal(s.applied, test.applied) {
+				t.Errorf("logged %q, want %q, and applied %q, want %q", infos, want, s.applied, test.applied)
 			}
 		})
 	}

@@ -6,7 +6,7 @@ func TestSecretsAreRemovedFromWhatPodsReport(t *testing.T) {
 	t.Parallel()
 	const pem = "-----BEGIN KEY-----\nMIIEow+1\nu7/Q==\n-----END KEY-----\n"
 	r := newRollout()
-	r.args.SecretEnv = map[string]string{"TOKEN": "t0ken-1", "LONGER": "t0ken-1-more", "SHORT": "12", "EMPTY": "", "KEY": pem, "DATABASE": "postgres://me:hunter22@db/users"}
+	r.args.SecretEnv = map[string]string{"TOKEN": "t0ken-1", "LONGER": "t0ken-1-more", "SHORT": "12", "EMPTY": "", "KEY": pem, "DATABASE": "postgres://me:hunter22@db/users", "CACHE": "redis://me:p%40ssw0rd@cache"}
 	r.args.RegistryLogin.Password = "open sesame"
 	for text, want := range map[string]string{
 		"dial t0ken-1 and t0ken-1-more as open sesame, on 12":                  "dial [secret] and [secret] as [secret], on 12",
@@ -17,6 +17,7 @@ func TestSecretsAreRemovedFromWhatPodsReport(t *testing.T) {
 		"password=open+sesame or open%20sesame":                                "password=[secret] or [secret]",
 		"Authorization: Basic b3BlbiBzZXNhbWU=":                                "Authorization: Basic [secret]",
 		"password authentication failed for me with hunter22":                  "password authentication failed for me with [secret]",
+		"neither p@ssw0rd nor p%40ssw0rd":                                      "neither [secret] nor [secret]",
 	} {
 		if got := r.redact(text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)

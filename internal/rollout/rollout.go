@@ -101,8 +101,7 @@ func (r rollout) checkDeployment(ctx context.Context) error {
 	case d.Status.ObservedGeneration < d.Generation:
 		return errors.New("the Deployment's controller has not processed it yet")
 	case d.Spec.Paused && updated < want:
-		return cluster.Permanent(fmt.Errorf("the Deployment is paused: resume it with %s, and run `pulumi up` again",
-			r.Kubectl("--namespace "+r.Namespace+" rollout resume deployment "+d.Name)))
+		return fmt.Errorf("the Deployment is paused: resume it with %s", r.Kubectl("--namespace "+r.Namespace+" rollout resume deployment "+d.Name))
 	case updated < want:
 		return fmt.Errorf("%d of %d pods are of the new revision", updated, want)
 	case d.Status.Replicas > updated:

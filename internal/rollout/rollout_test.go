@@ -44,13 +44,13 @@ func TestARolloutIsCompleteWhenAllPodsAreNewAndAvailable(t *testing.T) {
 	}
 }
 
-func TestAPausedDeploymentIsNotWaitedFor(t *testing.T) {
+func TestAPausedDeploymentIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDeployment("orders", 2)
 	d.Spec.Paused = true
 	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 2, UpdatedReplicas: 0, AvailableReplicas: 2}
 	checkError(t, newRollout(d).checkDeployment(t.Context()),
-		"the Deployment is paused: resume it with `kubectl --context here --namespace prod rollout resume deployment orders-deployment`, and run `pulumi up` again", true)
+		"the Deployment is paused: resume it with `kubectl --context here --namespace prod rollout resume deployment orders-deployment`", false)
 }
 
 func TestADeploymentThatIsDeletedMeanwhileIsNotWaitedFor(t *testing.T) {

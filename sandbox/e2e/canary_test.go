@@ -24,7 +24,7 @@ const (
 // TestACanaryProvesEachRevision goes through the ups of a stack of one pod with a canary: which
 // of them have one, what becomes of it, and what it answers.
 func TestACanaryProvesEachRevision(t *testing.T) {
-	s := newParallelStory(t, "canary")
+	s := newLongStory(t, "canary")
 	s.set(t, map[string]string{"canary": "true", "smokePath": "/users", "replicas": "1"})
 	for _, up := range []struct {
 		what   string

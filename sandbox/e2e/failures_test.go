@@ -62,7 +62,7 @@ func TestFailuresAroundARelease(t *testing.T) {
 
 // TestFailuresOfARelease breaks what only one release uses.
 func TestFailuresOfARelease(t *testing.T) {
-	s := newParallelStory(t, "alone")
+	s := newLongStory(t, "alone")
 	s.deploy(t)
 	registry := newRegistry(t, t.TempDir())
 	for _, f := range []failure{

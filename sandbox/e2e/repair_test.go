@@ -268,8 +268,7 @@ func (s story) declared(t *testing.T) string {
 // TestAServiceScaledToZeroStartsAgain scales an autoscaled service to zero, which
 // switches its autoscaler off.
 func TestAServiceScaledToZeroStartsAgain(t *testing.T) {
-	t.Parallel()
-	take(t, metrics, kubelet)
+	takeFirst(t, metrics, kubelet)
 	s := newStory(t, "stopped")
 	s.set(t, map[string]string{"replicas": "2", "maxReplicas": "4"})
 	s.deploy(t)

@@ -158,6 +158,11 @@ func checkSubnet(subnet string) error {
 
 // restore restores the machine's state.
 func (s Sandbox) restore(ctx context.Context, ownEngine bool) error {
+	if !ownEngine {
+		// It keeps them if it does not run.
+		host, _ := s.engineHost(ctx)
+		_, _ = command(ctx, "docker", "--host="+host, "image", "rm", "--force", Registry+"/pause", Registry+"/golang:1.26-alpine")
+	}
 	content, err := os.ReadFile(beforeFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -174,11 +179,6 @@ func (s Sandbox) restore(ctx context.Context, ownEngine bool) error {
 		errs = append(errs, cleanFirewall(ctx, iptables, policy, ownEngine))
 	}
 	errs = append(errs, deleteInterfaces(ctx))
-	if !ownEngine {
-		host, _ := s.engineHost(ctx)
-		_, err := command(ctx, "docker", "--host="+host, "image", "rm", "--force", Registry+"/pause", Registry+"/golang:1.26-alpine")
-		errs = append(errs, err)
-	}
 	for setting, value := range was.Settings {
 		if err := os.WriteFile("/proc/sys/"+setting, []byte(value), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)

@@ -96,10 +96,11 @@ The sandbox is up. To use it with pulumi and kubectl:
 }
 
 // buildAndStart compiles what is not cached and, in parallel, does what needs no
-// compiler. It closes controlPlane when that runs.
+// compiler. It closes controlPlane when that and containerd run.
 func (s Sandbox) buildAndStart(ctx context.Context, controlPlane chan<- struct{}) error {
-	// Closed when the network and the keys exist, and when pulumi is compiled.
-	machine, pulumi := make(chan struct{}), make(chan struct{})
+	// Closed when the network and the keys exist, when containerd runs, which the kubelet does
+	// not wait for, and when pulumi is compiled.
+	machine, storage, pulumi := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	return runParallel(ctx,
 		[]step{
 			{"Debian packages", s.installPackages},
@@ -113,7 +114,13 @@ func (s Sandbox) buildAndStart(ctx context.Context, controlPlane chan<- struct{}
 			{"registry", s.installRegistry},
 			s.build(pausePart),
 			{"standard library", s.compileStandardLibrary},
-			{"storage and engine", s.startStorage},
+			{"storage and engine", func(ctx context.Context) (string, error) {
+				outcome, err := s.startStorage(ctx)
+				if err == nil {
+					close(storage)
+				}
+				return outcome, err
+			}},
 			{"base images", s.importBaseImages},
 		},
 		[]step{
@@ -124,6 +131,9 @@ func (s Sandbox) buildAndStart(ctx context.Context, controlPlane chan<- struct{}
 					return "", err
 				}
 				err := s.startControlPlane(ctx)
+				if err == nil {
+					err = wait(ctx, storage)
+				}
 				if err == nil {
 					close(controlPlane)
 				}
