@@ -22,7 +22,7 @@ func (m *Microservice) newImage(ctx *pulumi.Context) (*docker.Image, error) {
 			Dockerfile:     pulumi.String(build.Context + "/Dockerfile"),
 			Platform:       pulumi.String(build.Platform),
 			BuilderVersion: docker.BuilderVersionBuilderBuildKit,
-			// Without build times in the image, the same source has the same digest.
+			// Without build times in the image, the same source has the same digest, from Docker 24 on.
 			Args: pulumi.ToStringMap(map[string]string{"GO_IMAGE": build.GoImage, "SOURCE_DATE_EPOCH": "0"}),
 		},
 	}
