@@ -21,9 +21,10 @@ import (
 // reader collects errors and the keys that were read. Its methods return the zero value
 // for an invalid one.
 type reader struct {
-	ctx  *pulumi.Context
-	keys []string
-	errs []error
+	ctx     *pulumi.Context
+	keys    []string
+	secrets []string // those whose encryption has a rule of its own
+	errs    []error
 }
 
 func (r *reader) errorf(format string, args ...any) {
@@ -43,6 +44,7 @@ func (r *reader) isSecret(key string) bool { return r.ctx.IsConfigSecret(r.ctx.P
 // secret is value for one that must be encrypted; path is what sets it.
 func (r *reader) secret(key, path string) string {
 	value := r.value(key)
+	r.secrets = append(r.secrets, key)
 	if value != "" && !r.isSecret(key) {
 		r.errorf("%s is not encrypted in Pulumi.%s.yaml: set it again with `pulumi config set --secret %s`", key, r.ctx.Stack(), path)
 	}
@@ -75,6 +77,7 @@ func (r *reader) asInFile(key string) string {
 
 // plain is value for one that ends up in the manifests.
 func (r *reader) plain(key string) string {
+	r.secrets = append(r.secrets, key)
 	if r.isSecret(key) {
 		r.errorf("%[1]s has an encrypted value, which would be plain text in the manifests: move it with `pulumi config rm --path %[1]s.<NAME>` and `pulumi config set --path --secret secretEnv.<NAME>`", key)
 	}
@@ -209,11 +212,11 @@ func (r *reader) quantity(key, least string) resource.Quantity {
 	return resource.Quantity{}
 }
 
-// checkNotEncrypted checks that no key is encrypted whose value others see in the manifests or
-// the state.
+// checkNotEncrypted checks that no other key is encrypted: its value would be plain text in
+// the manifests or in the state.
 func (r *reader) checkNotEncrypted() {
 	for _, key := range slices.Compact(slices.Sorted(slices.Values(r.keys))) {
-		if key != "env" && key != "secretEnv" && key != "registryPassword" && r.isSecret(key) {
+		if r.isSecret(key) && !slices.Contains(r.secrets, key) {
 			r.errorf("%s is encrypted, and would be plain text in Pulumi's state: set it with `pulumi config set --plaintext %[1]s <value>`", key)
 		}
 	}

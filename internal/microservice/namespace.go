@@ -7,7 +7,8 @@ import (
 )
 
 // NewNamespace declares a namespace, which services may share, and returns its name. It
-// enforces the Pod Security Standard that the pods of a service meet. `pulumi destroy` keeps it, because everything in it would go with it.
+// enforces the Pod Security Standard that the pods of a service meet. `pulumi destroy` keeps
+// it, because everything in it would go with it.
 func NewNamespace(ctx *pulumi.Context, name, owner string) (pulumi.StringInput, error) {
 	namespace, err := corev1.NewNamespace(ctx, "namespace", &corev1.NamespaceArgs{
 		Metadata: metav1.ObjectMetaArgs{

@@ -197,8 +197,10 @@ func change(needs []*turn, by int) bool {
 func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 	t.Helper()
 	t.Parallel()
-	take(t, append(needs, waiting)...)
-	return newSmallStory(t, namespace)
+	giveBack := take(t, append(needs, waiting)...)
+	s := newSmallStory(t, namespace)
+	s.giveBack = giveBack
+	return s
 }
 
 // newLongStory is newParallelStory for a test that is one of the first.

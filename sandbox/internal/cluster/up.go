@@ -104,41 +104,25 @@ func (s Sandbox) buildAndStart(ctx context.Context, controlPlane chan<- struct{}
 	return runParallel(ctx,
 		[]step{
 			{"Debian packages", s.installPackages},
-			{"network and keys", func(ctx context.Context) (string, error) {
-				err := s.prepareMachine(ctx)
-				if err == nil {
-					close(machine)
-				}
-				return BridgeAddress, err
-			}},
+			{"network and keys", closing(machine, func(ctx context.Context) (string, error) { return BridgeAddress, s.prepareMachine(ctx) })},
 			{"registry", s.installRegistry},
 			s.build(pausePart),
 			{"standard library", s.compileStandardLibrary},
-			{"storage and engine", func(ctx context.Context) (string, error) {
-				outcome, err := s.startStorage(ctx)
-				if err == nil {
-					close(storage)
-				}
-				return outcome, err
-			}},
+			{"storage and engine", closing(storage, s.startStorage)},
 			{"base images", s.importBaseImages},
 		},
 		[]step{
 			s.build(clusterPart),
-			{"control plane", func(ctx context.Context) (string, error) {
+			{"control plane", closing(controlPlane, func(ctx context.Context) (string, error) {
 				close(pulumi)
 				if err := wait(ctx, machine); err != nil {
 					return "", err
 				}
-				err := s.startControlPlane(ctx)
-				if err == nil {
-					err = wait(ctx, storage)
+				if err := s.startControlPlane(ctx); err != nil {
+					return "", err
 				}
-				if err == nil {
-					close(controlPlane)
-				}
-				return apiServerURL, err
-			}},
+				return apiServerURL, wait(ctx, storage)
+			})},
 		},
 		[]step{
 			s.build(dockerPluginPart), s.build(languageHostPart),
@@ -151,6 +135,17 @@ func (s Sandbox) buildAndStart(ctx context.Context, controlPlane chan<- struct{}
 			}},
 		},
 	)
+}
+
+// closing closes a channel when what runs has succeeded.
+func closing(done chan<- struct{}, run func(context.Context) (string, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		outcome, err := run(ctx)
+		if err == nil {
+			close(done)
+		}
+		return outcome, err
+	}
 }
 
 // wait waits until a channel is closed.
