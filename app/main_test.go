@@ -49,6 +49,7 @@ func startProcess(t *testing.T, variables ...string) (command *exec.Cmd, url str
 }
 
 func TestASignalDrainsTheProcessAndItExitsWithoutError(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		t.Run(signal.String(), func(t *testing.T) {
 			command, _ := startProcess(t, "DRAIN_DELAY=10ms")

@@ -156,6 +156,7 @@ func request(client *http.Client, url string) (*http.Response, string, error) {
 }
 
 func TestADrainLosesNoRequest(t *testing.T) {
+	t.Parallel()
 	// Long enough for the few requests below, on a busy machine too, and shorter
 	// than readTimeout, which the slow login must not exceed.
 	r := start(t, map[string]string{"DRAIN_DELAY": "3s", "SHUTDOWN_TIMEOUT": "15s"})
@@ -197,6 +198,7 @@ func TestADrainLosesNoRequest(t *testing.T) {
 }
 
 func TestADrainGoesOnWhileRequestsCome(t *testing.T) {
+	t.Parallel()
 	r := start(t, map[string]string{"DRAIN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "15s"})
 	count := 0
 	for stopped := (time.Time{}); stopped.IsZero() || time.Since(stopped) < 2*quiet; count++ {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -175,9 +178,15 @@ func (s story) canary(t *testing.T) string {
 		"--output=custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase")
 }
 
+// hasNoCanary waits until a canary is gone. An up that succeeds leaves that to the cluster.
 func (s story) hasNoCanary(t *testing.T) {
 	t.Helper()
-	if left := s.canary(t); left != "" {
-		t.Errorf("there is a canary:\n%s", left)
+	if err := cluster.Poll(t.Context(), "the end of the canary", 30*time.Second, func(context.Context) error {
+		if left := s.canary(t); left != "" {
+			return errors.New(left)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }

@@ -41,16 +41,19 @@ func TestFailuresAroundARelease(t *testing.T) {
 			next: [][]string{{"up"}},
 		},
 		{
-			name: "the API server is killed during the rollout",
+			name: "all daemons are killed during the rollout", // as by a crash of the machine
 			up: func(t *testing.T) (string, error) {
 				s.set(t, map[string]string{"rolloutTimeout": "20"})
-				// Late in the timeout: the longer the API server is gone, the longer the kubelet
-				// waits before it connects again.
-				return s.upUntil(t, s.haveBeenReady(t, 6, 5*time.Second), func(*os.Process) { kill(t, "kube-apiserver") })
+				return s.upUntil(t, s.rollingOut(t), func(*os.Process) {
+					for _, daemon := range sandbox(t).Daemons(t.Context()) {
+						kill(t, daemon)
+					}
+				})
 			},
-			want: []string{"connection refused"},
+			want: []string{"connection refused"}, // by the API server
 			fix: func(t *testing.T) {
 				bringUp(t)
+				ownStory(t).settled(t, 3)
 				s.set(t, map[string]string{"rolloutTimeout": "120"})
 			},
 			next: [][]string{{"up"}},
@@ -182,7 +185,7 @@ func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for start := time.Now(); !reached(); <-tick.C {
 		if time.Since(start) > podDeadline {
@@ -240,21 +243,6 @@ func (s story) rollingOut(t *testing.T) func() bool {
 	t.Helper()
 	before := len(s.pods(t))
 	return func() bool { return len(s.pods(t)) > before }
-}
-
-// haveBeenReady returns a function that reports whether a number of pods have been ready
-// for a time.
-func (s story) haveBeenReady(t *testing.T, count int, least time.Duration) func() bool {
-	t.Helper()
-	var since time.Time
-	return func() bool {
-		if len(readyPods(s.pods(t))) < count {
-			since = time.Time{}
-		} else if since.IsZero() {
-			since = time.Now()
-		}
-		return !since.IsZero() && time.Since(since) > least
-	}
 }
 
 // objects are the names of all objects in the stack's namespace, except those that

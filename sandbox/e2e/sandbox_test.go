@@ -13,21 +13,6 @@ import (
 	"user-service/sandbox/internal/cluster"
 )
 
-// TestUpRestartsASandboxWhoseDaemonsWereAllKilled kills all daemons at once, as a crash
-// of the machine would, and brings the sandbox up again.
-func TestUpRestartsASandboxWhoseDaemonsWereAllKilled(t *testing.T) {
-	t.Cleanup(func() { bringUp(t) }) // also if the test fails before
-	daemons := sandbox(t).Daemons(t.Context())
-	for _, daemon := range daemons {
-		kill(t, daemon)
-	}
-	start := time.Now()
-	bringUp(t)
-	t.Logf("%d daemons killed, everything up again in %.1f s", len(daemons), time.Since(start).Seconds())
-
-	ownStory(t).settled(t, 3)
-}
-
 // TestTheSandboxLetsNoOneIn checks where its processes listen, what they answer to
 // a client without a login, and who can read its files.
 func TestTheSandboxLetsNoOneIn(t *testing.T) {
