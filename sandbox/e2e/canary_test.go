@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -57,7 +56,6 @@ func TestACanaryProvesEachRevision(t *testing.T) {
 	const good, bad = "func (s *service) listUsers(w http.ResponseWriter, r *http.Request) {\n", "\thttp.Error(w, \"no users today\", http.StatusInternalServerError)\n\treturn\n"
 	s.settled(t, 2)
 	template := s.template(t)
-	s.set(t, map[string]string{"rolloutTimeout": "30"})
 	s.edit(t, "app/users.go", good, good+bad)
 	if load := s.upFails(t, []string{"the canary answers /users (smokePath) with 500 Internal Server Error: no users today"}); load.Failed > 0 {
 		t.Errorf("%d requests failed: %q", load.Failed, load.Errors)
@@ -68,13 +66,13 @@ func TestACanaryProvesEachRevision(t *testing.T) {
 	s.hasNoCanary(t)
 	s.edit(t, "app/users.go", good+bad, good)
 
-	s.renameAda(t, 2)
+	s.set(t, map[string]string{"memoryLimit": "144Mi"})
 	s.killUpWithCanary(t)
 	s.pulumi(t, "cancel", "--stack=dev", "--yes")
 	s.up(t)
 	s.hasNoCanary(t)
 
-	s.renameAda(t, 3)
+	s.set(t, map[string]string{"memoryLimit": "160Mi"})
 	s.killUpWithCanary(t)
 	s.pulumi(t, "cancel", "--stack=dev", "--yes")
 	s.pulumi(t, "destroy", "--stack=dev", "--yes")
@@ -92,7 +90,7 @@ func TestACanaryWithoutItsUpGoes(t *testing.T) {
 	s.settled(t, 1)
 	pod := names(s.pods(t))
 
-	s.renameAda(t, 1)
+	s.set(t, map[string]string{"memoryLimit": "144Mi"})
 	out, err := s.upUntil(t, s.runsCanary(t), func(up *os.Process) { _ = syscall.Kill(-up.Pid, syscall.SIGINT) })
 	if err == nil {
 		t.Errorf("the interrupted up succeeds:\n%s", out)
@@ -105,8 +103,7 @@ func TestACanaryWithoutItsUpGoes(t *testing.T) {
 	}
 
 	kubeconfig, cut := s.kubeconfigToCut(t)
-	s.renameAda(t, 2)
-	s.set(t, map[string]string{"rolloutTimeout": "20"})
+	s.set(t, map[string]string{"memoryLimit": "160Mi", "rolloutTimeout": "40"})
 	template := s.template(t)
 	out, err = s.with("KUBECONFIG="+kubeconfig).upUntil(t, s.runsCanary(t), func(*os.Process) { cut() })
 	if err == nil || !strings.Contains(out, "connection refused") {
@@ -181,7 +178,7 @@ func (s story) canary(t *testing.T) string {
 // hasNoCanary waits until a canary is gone. An up that succeeds leaves that to the cluster.
 func (s story) hasNoCanary(t *testing.T) {
 	t.Helper()
-	if err := cluster.Poll(t.Context(), "the end of the canary", 30*time.Second, func(context.Context) error {
+	if err := cluster.Poll(t.Context(), "the end of the canary", podDeadline, func(context.Context) error {
 		if left := s.canary(t); left != "" {
 			return errors.New(left)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -62,21 +63,18 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	own := s.createCertificate(t, "users-tls")
 	s.up(t)
 	haproxy.scheme = "https"
+	haproxy.isServedWith(t, own)
 	s.servesOutside(t, haproxy)
-	if served := haproxy.get(t).TLS.PeerCertificates[0]; !served.Equal(own) {
-		t.Errorf("the certificate is %s's, want the Secret's", served.Subject)
-	}
 
 	traefik := front{"https", cluster.EdgeAddress, s.Host}
 	s.set(t, map[string]string{"ingressClass": "traefik"})
 	s.up(t)
+	traefik.isServedWith(t, own)
 	s.servesOutside(t, traefik)
 	haproxy.isNotServed(t)
-	if served := traefik.get(t).TLS.PeerCertificates[0]; !served.Equal(own) {
-		t.Errorf("behind Traefik the certificate is %s's, want the Secret's", served.Subject)
-	}
 	s.set(t, map[string]string{"ingressClass": ""})
 	s.up(t)
+	haproxy.isServedWith(t, own)
 	s.servesOutside(t, haproxy)
 
 	s.set(t, map[string]string{"tlsSecret": "", "gateway": "kube-system/pubic"})
@@ -256,6 +254,26 @@ func (s story) servesOutside(t *testing.T, f front) {
 		t.Errorf("60 requests were answered by %v, want three pods", pods)
 	}
 	t.Logf("%v: 60 requests, answers per pod: %v", f, pods)
+}
+
+// isServedWith waits until the controller serves a front with a certificate. An up may end
+// before: the Ingress has the former controller's address for a moment, and that answers.
+func (f front) isServedWith(t *testing.T, certificate *x509.Certificate) {
+	t.Helper()
+	if err := cluster.Poll(t.Context(), f.String(), podDeadline, func(context.Context) error {
+		answer, err := f.try(t)
+		switch {
+		case err != nil:
+			return err
+		case answer.StatusCode != http.StatusOK:
+			return errors.New(answer.Status)
+		case !answer.TLS.PeerCertificates[0].Equal(certificate):
+			return fmt.Errorf("the certificate is %s's, want the Secret's", answer.TLS.PeerCertificates[0].Subject)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // isNotServed waits until the controller has forgotten a front.

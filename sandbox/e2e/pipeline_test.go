@@ -61,7 +61,7 @@ func newPipeline(t *testing.T, namespace string, needs ...*turn) (s story, value
 
 // TestAFailedReleaseIsTakenBack releases a good commit and then one that exits at start.
 func TestAFailedReleaseIsTakenBack(t *testing.T) {
-	s, values, temp, github := newPipeline(t, "back")
+	s, values, temp, github := newPipeline(t, "back", kubelet)
 	s.onRunner(t, values, temp, releaseStep, 0)
 	s.settled(t, 3)
 	good, image := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD")), s.image(t)
@@ -188,16 +188,17 @@ func TestATagIsNeverMoved(t *testing.T) {
 	t.Cleanup(server.Close)
 	s.Image = strings.TrimPrefix(server.URL, "http://") + "/user-service"
 	s.set(t, map[string]string{"image": s.Image})
-	push := func(name string) (digest string, err error) {
-		s.editSource(t, func(source string) string { return strings.Replace(source, "Ada", name, 1) })
+	const ada, byron = "Ada Lovelace", "Ada Byron"
+	push := func(was, is string) (digest string, err error) {
+		s.editSource(t, func(source string) string { return strings.Replace(source, was, is, 1) })
 		_, err = s.tryUp(t, "--skip-preview", "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image")
 		return registryDigest(t, s.Image, s.tag(t)), err
 	}
-	first, err := push("Ada Augusta")
+	first, err := push(ada, ada)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := push("Ada Byron")
+	second, err := push(ada, byron)
 	if err != nil || second == first {
 		t.Fatalf("the second content has the digest %s, the first %s (%v)", second, first, err)
 	}
@@ -208,10 +209,10 @@ func TestATagIsNeverMoved(t *testing.T) {
 		}
 	}
 	s.set(t, map[string]string{"version": "v2"})
-	if _, err := push("Ada King"); err != nil {
+	if _, err := push(byron, byron); err != nil {
 		t.Error(err)
 	}
-	if _, err := push("Ada Lovelace"); err == nil || !strings.Contains(err.Error(), "the tag v2 cannot be moved") {
+	if _, err := push(byron, ada); err == nil || !strings.Contains(err.Error(), "the tag v2 cannot be moved") {
 		t.Errorf("a tag is moved: %v", err)
 	}
 }

@@ -86,7 +86,7 @@ func (s story) startProbe(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.kubectl(t, "wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+	s.kubectl(t, "wait", "--for=condition=Ready", "pod/probe", "--timeout=2m")
 }
 
 // answers are what a number of requests got.

@@ -137,8 +137,8 @@ func TestWithoutTheDrainRequestsAreLost(t *testing.T) {
 	s.deploy(t)
 	s.startProbe(t)
 	load := s.underLoad(t, func(t *testing.T) {
-		for i := range 2 {
-			s.release(t, i)
+		for _, limit := range []string{"144Mi", "160Mi"} {
+			s.configure(t, "memoryLimit", limit)
 		}
 		s.deleteEach(t)
 	})

@@ -279,7 +279,7 @@ func TestAHundredPods(t *testing.T) {
 	s.waitForPodMetrics(t, func(pods int) bool { return pods == 100 })
 	t.Logf("memory per pod: %s", s.memoryPerPod(t))
 	// The next test needs a kubelet that is not busy with these.
-	s.kubectl(t, "delete", "namespace", s.Namespace, "--timeout=3m")
+	s.kubectl(t, "delete", "namespace", s.Namespace, "--timeout=10m")
 }
 
 // costOfNoChange is the CPU time of an up without changes, and of its preview: the

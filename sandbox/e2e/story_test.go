@@ -204,9 +204,9 @@ func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 }
 
 // newLongStory is newParallelStory for a test that is one of the first.
-func newLongStory(t *testing.T, namespace string) story {
+func newLongStory(t *testing.T, namespace string, needs ...*turn) story {
 	t.Helper()
-	giveBack := takeFirst(t, waiting)
+	giveBack := takeFirst(t, append(needs, waiting)...)
 	s := newSmallStory(t, namespace)
 	s.giveBack = giveBack
 	return s
