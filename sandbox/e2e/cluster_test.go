@@ -48,12 +48,36 @@ func bringUp(t *testing.T) {
 	}
 }
 
+// compileAddons compiles what `make edge` and `make monitoring` start, once.
+var (
+	tests, endTests = context.WithCancel(context.Background())
+	compileAddons   = sync.OnceValue(func() error {
+		s, err := cluster.Find()
+		if err != nil {
+			return err
+		}
+		return s.CompileAddons(tests)
+	})
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	endTests()
+	_ = compileAddons() // no compiler of it outlives the tests
+	os.Exit(code)
+}
+
 // starting is held while one of the sandbox's commands runs: it refuses a second one.
 var starting sync.Mutex
 
 // startDaemons starts the daemons of one of the sandbox's commands, unless they run. It has no
 // context, because it is also the clean-up of what a test killed.
 func startDaemons(command string) error {
+	if command != "up" {
+		if err := compileAddons(); err != nil {
+			return err
+		}
+	}
 	starting.Lock()
 	defer starting.Unlock()
 	s, err := cluster.Find()

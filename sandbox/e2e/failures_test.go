@@ -24,6 +24,7 @@ import (
 
 // TestFailuresAroundARelease kills what a release needs, in the middle of one.
 func TestFailuresAroundARelease(t *testing.T) {
+	go compileAddons() // while these tests mostly wait, for later ones
 	s := newStory(t, "failures")
 	s.set(t, map[string]string{"cpuRequest": "20m"})
 	s.deploy(t)

@@ -61,12 +61,12 @@ func newPipeline(t *testing.T, namespace string, needs ...*turn) (s story, value
 
 // TestAFailedReleaseIsTakenBack releases a good commit and then one that exits at start.
 func TestAFailedReleaseIsTakenBack(t *testing.T) {
-	s, values, temp, github := newPipeline(t, "back", kubelet)
+	s, values, temp, github := newPipeline(t, "back")
 	s.onRunner(t, values, temp, releaseStep, 0)
 	s.settled(t, 3)
 	good, image := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD")), s.image(t)
 	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tos.Exit(3)\n")
-	s.set(t, map[string]string{"rolloutTimeout": "30"})
+	s.set(t, map[string]string{"rolloutTimeout": "45"})
 	s.commit(t, "bad")
 	bad := strings.TrimSpace(s.run(t, "git", "rev-parse", "HEAD"))
 	if err := os.WriteFile(filepath.Join(github, "deployments"), fmt.Appendf(nil, "3 %s\n2 %s\n1 %s\n", bad, bad, good), 0o644); err != nil {

@@ -204,9 +204,9 @@ func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 }
 
 // newLongStory is newParallelStory for a test that is one of the first.
-func newLongStory(t *testing.T, namespace string, needs ...*turn) story {
+func newLongStory(t *testing.T, namespace string) story {
 	t.Helper()
-	giveBack := takeFirst(t, append(needs, waiting)...)
+	giveBack := takeFirst(t, waiting)
 	s := newSmallStory(t, namespace)
 	s.giveBack = giveBack
 	return s

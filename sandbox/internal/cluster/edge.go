@@ -37,6 +37,11 @@ For the host user-service.sandbox.test, with one of them:
 	return nil
 }
 
+// CompileAddons compiles what Edge and Monitoring start, ahead of them.
+func (s Sandbox) CompileAddons(ctx context.Context) error {
+	return runSteps(ctx, s.build(haproxyPart), s.build(monitoringPart), s.build(traefikPart))
+}
+
 // add adds parts to a sandbox that is up.
 func (s Sandbox) add(ctx context.Context, lists ...[]step) error {
 	release, err := s.claim(ctx)
