@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -175,10 +176,11 @@ func (s story) canary(t *testing.T) string {
 		"--output=custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase")
 }
 
-// hasNoCanary waits until a canary is gone. An up that succeeds leaves that to the cluster.
+// hasNoCanary waits until a canary is gone: an up that succeeds leaves that to the cluster. It
+// waits for less than the time after which a canary goes by itself.
 func (s story) hasNoCanary(t *testing.T) {
 	t.Helper()
-	if err := cluster.Poll(t.Context(), "the end of the canary", podDeadline, func(context.Context) error {
+	if err := cluster.Poll(t.Context(), "the end of the canary", 30*time.Second, func(context.Context) error {
 		if left := s.canary(t); left != "" {
 			return errors.New(left)
 		}

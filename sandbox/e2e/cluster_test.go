@@ -48,22 +48,22 @@ func bringUp(t *testing.T) {
 	}
 }
 
+// duringTests ends when all tests have ended.
+var duringTests, endTests = context.WithCancel(context.Background())
+
 // compileAddons compiles what `make edge` and `make monitoring` start, once.
-var (
-	tests, endTests = context.WithCancel(context.Background())
-	compileAddons   = sync.OnceValue(func() error {
-		s, err := cluster.Find()
-		if err != nil {
-			return err
-		}
-		return s.CompileAddons(tests)
-	})
-)
+var compileAddons = sync.OnceValue(func() error {
+	s, err := cluster.Find()
+	if err != nil {
+		return err
+	}
+	return s.CompileAddons(duringTests)
+})
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	endTests()
-	_ = compileAddons() // no compiler of it outlives the tests
+	_ = compileAddons() // returns once its compilers have exited, in a run that needs none too
 	os.Exit(code)
 }
 

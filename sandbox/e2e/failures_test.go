@@ -65,7 +65,7 @@ func TestFailuresAroundARelease(t *testing.T) {
 	} {
 		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })
 	}
-	kill(t, "kubelet")
+	kill(t, "kubelet") // without load
 	bringUp(t)
 	s.settled(t, 3)
 }
@@ -185,7 +185,7 @@ func TestASlowRegistryMakesASlowRelease(t *testing.T) {
 // it.
 func (s story) upUntil(t *testing.T, reached func() bool, do func(up *os.Process)) (string, error) {
 	t.Helper()
-	up := s.command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--skip-preview", "--non-interactive", "--color=never")
+	up := s.command(t.Context(), "pulumi", "up", "--stack=dev", "--yes", "--non-interactive", "--color=never")
 	var out bytes.Buffer
 	up.Stdout, up.Stderr = &out, &out
 	up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell does, for Ctrl-C

@@ -194,7 +194,7 @@ func TestATagIsNeverMoved(t *testing.T) {
 		_, err = s.tryUp(t, "--skip-preview", "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image")
 		return registryDigest(t, s.Image, s.tag(t)), err
 	}
-	first, err := push(ada, ada)
+	first, err := push(ada, ada) // as shipped, and so built already
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -210,17 +210,16 @@ func TestANamespaceOfOthersIsUsedAsItIs(t *testing.T) {
 	s.run(t, "kubectl", "config", "set-credentials", "ci", "--token="+token)
 	s.run(t, "kubectl", "config", "set-context", "sandbox", "--user=ci")
 
-	for _, demand := range []struct{ name, manifest, want string }{
-		{"a quota", "kind: ResourceQuota, spec: {hard: {limits.cpu: 2}}",
+	for _, demand := range []struct{ manifest, enforced, want string }{
+		// The API server enforces what a controller has written into the status.
+		{"kind: ResourceQuota, spec: {hard: {limits.cpu: 2}}", "--for=jsonpath={.status.hard}",
 			"the API server rejects pods of Deployment user-service-deployment: pods "},
-		{"a limit range", "kind: LimitRange, spec: {limits: [{type: Container, min: {cpu: 200m}}]}",
+		{"kind: LimitRange, spec: {limits: [{type: Container, min: {cpu: 200m}}]}", "--for=create",
 			"minimum cpu usage per Container is 200m, but request is 20m"},
 	} {
 		admin.write(t, "demand.yaml", "{apiVersion: v1, metadata: {name: demand}, "+demand.manifest+"}")
 		admin.kubectl(t, "apply", "--filename=demand.yaml")
-		if demand.name == "a quota" { // the API server enforces what a controller writes into its status
-			admin.kubectl(t, "wait", "--for=jsonpath={.status.hard}", "resourcequota/demand", "--timeout=1m")
-		}
+		admin.kubectl(t, "wait", demand.enforced, "--filename=demand.yaml", "--timeout=1m")
 		s.previewFails(t, demand.want)
 		admin.kubectl(t, "delete", "--filename=demand.yaml")
 	}
