@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,8 +63,25 @@ var compileAddons = sync.OnceValue(func() error {
 	return s.CompileAddons(duringTests)
 })
 
+// lasted has how long tests took, by name, without their waits for a turn.
+var lasted sync.Map
+
+func printLongest() {
+	all := map[string]time.Duration{}
+	lasted.Range(func(name, took any) bool { all[name.(string)] = took.(time.Duration); return true })
+	longest := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Compare(all[b], all[a]) })
+	if len(longest) == 0 {
+		return
+	}
+	fmt.Println("The longest tests, without their waits for a turn:")
+	for _, name := range longest[:min(15, len(longest))] {
+		fmt.Printf("%5.0f s  %s\n", all[name].Seconds(), name)
+	}
+}
+
 func TestMain(m *testing.M) {
 	code := m.Run()
+	printLongest()
 	endTests()
 	_ = compileAddons() // returns once its compilers have exited, in a run that needs none too
 	os.Exit(code)

@@ -32,7 +32,6 @@ func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
 		t.Helper()
 		s.sh(t, "rm -r "+strings.Join(program, " "))
 		s.sh(t, "cd "+sandbox(t).Checkout+" && "+with+" "+strings.Join(program, " ")+" | tar --extract --directory="+s.Dir)
-		s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
 	}
 	replace("git archive " + beforeTheComponent)
 	s.compile(t)
@@ -40,7 +39,7 @@ func TestAStackFromBeforeTheComponentIsTakenOver(t *testing.T) {
 	before := s.identities(t)
 	stop := s.loadFromTheNode(t)
 	replace("tar --create")
-	s.run(t, "cp", filepath.Join(sandbox(t).Checkout, ".build", "program"), ".build/program")
+	s.useProgram(t, shipped(t))
 	s.up(t)
 	s.settled(t, 3)
 	load := stop()
@@ -122,8 +121,8 @@ func (s story) withOrders(t *testing.T, settings string) story {
 	return s
 }
 
-// TestOtherServicesLoseNoRequest replaces app/ by other services, and releases each
-// of them twice without losing a request.
+// TestOtherServicesLoseNoRequest replaces app/ by other services of one pod, which no other
+// helps out, and releases each of them without losing a request.
 func TestOtherServicesLoseNoRequest(t *testing.T) {
 	t.Parallel()
 	for service, settings := range map[string]map[string]string{
@@ -137,17 +136,17 @@ func TestOtherServicesLoseNoRequest(t *testing.T) {
 			s.sh(t, "rm -r app")
 			s.run(t, "cp", "-a", fixture(t, service), "app")
 			s.run(t, "cp", fixture(t, "Dockerfile"), "app")
-			s.set(t, map[string]string{"name": service})
+			s.set(t, map[string]string{"name": service, "replicas": "1"})
 			if service == "plain" {
 				s.firstUpFails(t)
 			}
 			s.set(t, settings)
 			s.up(t)
-			s.settled(t, 3)
+			s.settled(t, 1)
 			stop := s.loadFromTheNode(t)
 			s.edit(t, "app/main.go", "version 1", "version 2")
 			took := s.up(t)
-			s.settled(t, 3)
+			s.settled(t, 1)
 			if load := stop(); load.Failed > 0 || load.Requests == 0 {
 				t.Errorf("of %d requests %d failed: %q", load.Requests, load.Failed, load.Errors)
 			} else {

@@ -89,7 +89,7 @@ func (s story) sameSourceSameLayer(t *testing.T) {
 	elsewhere.sh(t, "chmod -R go= app && find app -exec touch --date=2001-02-03 {} +")
 	// With layers and caches of its own, so that parallel builds keep theirs.
 	elsewhere.sh(t, `sed -i 's#type=cache,target=\(\S*\)#type=cache,id=`+unique+`\1,target=\1#; s#^WORKDIR#ENV ELSEWHERE=`+unique+`\n&#' app/Dockerfile`)
-	took := elsewhere.up(t, "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image")
+	took := elsewhere.up(t, imageAlone...)
 	here, there := registryLayers(t, s.Image, s.tag(t)), registryLayers(t, elsewhere.Image, elsewhere.tag(t))
 	if !slices.Equal(here, there) {
 		t.Errorf("the layers are %v here and %v there", here, there)

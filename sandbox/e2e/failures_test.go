@@ -46,7 +46,9 @@ func TestFailuresAroundARelease(t *testing.T) {
 			name: "all daemons but the kubelet are killed during the rollout",
 			up: func(t *testing.T) (string, error) {
 				s.set(t, map[string]string{"rolloutTimeout": "20"})
-				return s.upUntil(t, s.rollingOut(t), func(*os.Process) {
+				// Late, so that the API server is away for a short time: the kubelet tries to
+				// reach it less and less often.
+				return s.upUntil(t, s.halfRolledOut(t), func(*os.Process) {
 					for _, daemon := range sandbox(t).Daemons(t.Context()) {
 						if daemon != "kubelet" {
 							kill(t, daemon)
@@ -250,6 +252,13 @@ func (s story) rollingOut(t *testing.T) func() bool {
 	t.Helper()
 	before := len(s.pods(t))
 	return func() bool { return len(s.pods(t)) > before }
+}
+
+// halfRolledOut returns a function that reports whether there are more ready pods than now.
+func (s story) halfRolledOut(t *testing.T) func() bool {
+	t.Helper()
+	before := len(readyPods(s.pods(t)))
+	return func() bool { return len(readyPods(s.pods(t))) > before }
 }
 
 // objects are the names of all objects in the stack's namespace, except those that

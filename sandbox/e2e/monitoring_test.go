@@ -19,7 +19,7 @@ import (
 // TestMonitoringSeesWhatItClaims declares monitoring, tests its alerts with promtool, and
 // has Prometheus answer each query of the dashboard under load.
 func TestMonitoringSeesWhatItClaims(t *testing.T) {
-	s := newParallelStory(t, "seen", prometheus)
+	s := newLongStory(t, "seen", prometheus)
 	if err := startMonitoring(); err != nil {
 		t.Fatal(err)
 	}

@@ -126,6 +126,7 @@ func TestDriftIsAnIssue(t *testing.T) {
 func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
 	s, values, temp, _ := newPipeline(t, "review", edge)
 	s.withHost(t)
+	s.set(t, map[string]string{"replicas": "1"})
 	values["REVIEW_MOST"], values["PULL_REQUEST"], values["WANTED"] = "1", "7", "true"
 	for range 2 { // the second time on another runner, which does not have the stack's file
 		s.onRunner(t, values, temp, reviewStep, 0)
@@ -140,13 +141,13 @@ func TestAReviewEnvironmentComesAndGoes(t *testing.T) {
 	}
 	own := s
 	own.Namespace = "pr-7"
-	own.settled(t, 3)
+	own.settled(t, 1)
 	s.set(t, map[string]string{"replicas": "0"})
 	s.onRunner(t, values, temp, reviewStep, 1)
 	if comment, err := os.ReadFile(filepath.Join(temp, "review.md")); err != nil || !strings.Contains(string(comment), "could not be released") {
 		t.Errorf("the comment does not report the failed release (%v): %s", err, comment)
 	}
-	s.set(t, map[string]string{"replicas": "3"})
+	s.set(t, map[string]string{"replicas": "1"})
 	values["PULL_REQUEST"] = "8"
 	if out := s.onRunner(t, values, temp, reviewStep, 1); !strings.Contains(out, "There are 1 review environments already (REVIEW_MOST): pr-7") {
 		t.Errorf("a second one is not refused but:\n%s", out)
@@ -191,7 +192,7 @@ func TestATagIsNeverMoved(t *testing.T) {
 	const ada, byron = "Ada Lovelace", "Ada Byron"
 	push := func(was, is string) (digest string, err error) {
 		s.editSource(t, func(source string) string { return strings.Replace(source, was, is, 1) })
-		_, err = s.tryUp(t, "--skip-preview", "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image")
+		_, err = s.tryUp(t, imageAlone...)
 		return registryDigest(t, s.Image, s.tag(t)), err
 	}
 	first, err := push(ada, ada) // as shipped, and so built already

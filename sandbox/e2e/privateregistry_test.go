@@ -29,10 +29,10 @@ func TestAPrivateRegistry(t *testing.T) {
 	if status := statusWithoutLogin(t); status != http.StatusUnauthorized {
 		t.Fatalf("the registry answers a client without a login with %d", status)
 	}
-	s.set(t, map[string]string{"image": s.Image})
+	s.set(t, map[string]string{"image": s.Image, "replicas": "1"})
 	s.setLogin(t, "robot", password)
 	t.Logf("with the right login: %.1f s", s.up(t).Seconds())
-	s.settled(t, 3)
+	s.settled(t, 1)
 	declared := s.generations(t)
 
 	for _, bad := range []struct {

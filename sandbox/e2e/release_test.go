@@ -46,7 +46,7 @@ type disturbance struct {
 // the owner of a service does to the one, and what a drain of nodes does to the
 // other.
 func TestAReleaseNeverCostsARequest(t *testing.T) {
-	takeFirst(t, busy, edge)
+	takeFirst(t, busy, edge, waiting)
 	var all, lost atomic.Int64
 	t.Run("two services", func(t *testing.T) {
 		for namespace, disturbances := range map[string][]disturbance{

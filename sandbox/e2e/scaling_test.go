@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -199,16 +198,15 @@ var compileImpatient sync.Once
 // come, and there is no need to wait for the slowest metrics-server.
 func (s story) upWithoutMetricsFails(t *testing.T, want string) {
 	t.Helper()
-	impatient, shipped := sandbox(t).Path("impatient"), filepath.Join(sandbox(t).Checkout, ".build", "program")
+	impatient := sandbox(t).Path("impatient")
 	compileImpatient.Do(func() {
 		const timeout, short = "metricsTimeout = 75 * time.Second", "metricsTimeout = 15 * time.Second"
 		s.edit(t, "internal/rollout/autoscaler.go", timeout, short)
 		s.run(t, "go", "build", "-o", impatient, ".")
 		s.edit(t, "internal/rollout/autoscaler.go", short, timeout)
-		s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
 	})
-	s.run(t, "cp", impatient, ".build/program")
-	defer s.run(t, "cp", shipped, ".build/program")
+	s.useProgram(t, impatient)
+	defer s.useProgram(t, shipped(t))
 	start := time.Now()
 	out, err := s.tryUp(t)
 	took := time.Since(start)

@@ -14,6 +14,7 @@ import (
 // them in the container's process.
 func TestSettingsReachTheContainer(t *testing.T) {
 	s := newParallelStory(t, "settings")
+	s.set(t, map[string]string{"replicas": "1"})
 	s.setEnv(t, map[string]string{
 		"LOG_LEVEL": "debug",
 		"GREETING":  "$(LOG_LEVEL) costs $5, or $$10",

@@ -42,8 +42,8 @@ type story struct {
 	giveBack func() // its turn, before the test ends
 }
 
-// files are the project with its program linked, but without tests and sandbox.
-var files = []string{".build/program", ".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "tools", "Makefile", "Pulumi.yaml"}
+// files are the project without tests and sandbox.
+var files = []string{".ci", ".gitignore", "main.go", "go.mod", "go.sum", "internal", "app", "testdata", "tools", "Makefile", "Pulumi.yaml"}
 
 // ownStory is the user's own project, with what its stack dev deployed.
 func ownStory(t testing.TB) story {
@@ -71,6 +71,8 @@ func ownStory(t testing.TB) story {
 // with a passphrase (withPassphrase) each command would derive it in 0.3 s.
 func newStory(t testing.TB, namespace string) story {
 	t.Helper()
+	start := time.Now()
+	t.Cleanup(func() { lasted.Store(t.Name(), time.Since(start)) })
 	s := ownStory(t)
 	state, copied := t.TempDir(), t.TempDir()
 	s.run(t, "cp", "--archive", fixture(t, "state")+"/.", state)
@@ -81,9 +83,10 @@ func newStory(t testing.TB, namespace string) story {
 	s.Namespace = namespace
 	s.Image = cluster.Registry + "/" + namespace + "/user-service"
 	s = s.with("PULUMI_BACKEND_URL=file://" + state)
-	// The program is the one that `make e2e` has compiled, until a test edits it. If Pulumi
-	// checked that, every preview and up would take half as long again.
-	s.edit(t, "Pulumi.yaml", "buildTarget: ", "binary: ")
+	if err := os.Mkdir(filepath.Join(copied, ".build"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.useProgram(t, shipped(t))
 	s.set(t, map[string]string{"namespace": namespace, "image": s.Image})
 	t.Cleanup(func() { s.removeNamespace(t) })
 	return s
@@ -121,7 +124,7 @@ var (
 	prometheus    = &turn{left: 3}
 	allPrometheus = []*turn{prometheus, prometheus, prometheus}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{left: 4}
+	waiting = &turn{left: 5}
 	// kubelet is a share of one that starts pods in time: a hundred at once make others wait.
 	kubelet    = &turn{left: 2}
 	allKubelet = []*turn{kubelet, kubelet}
@@ -204,9 +207,9 @@ func newParallelStory(t *testing.T, namespace string, needs ...*turn) story {
 }
 
 // newLongStory is newParallelStory for a test that is one of the first.
-func newLongStory(t *testing.T, namespace string) story {
+func newLongStory(t *testing.T, namespace string, needs ...*turn) story {
 	t.Helper()
-	giveBack := takeFirst(t, waiting)
+	giveBack := takeFirst(t, append(needs, waiting)...)
 	s := newSmallStory(t, namespace)
 	s.giveBack = giveBack
 	return s
@@ -286,14 +289,32 @@ func (s story) up(t testing.TB, args ...string) time.Duration {
 	return time.Since(start)
 }
 
+// imageAlone are flags of an up that only builds and pushes the image.
+var imageAlone = []string{"--skip-preview", "--target=**::microservice:index:Microservice::user-service", "--target=**::user-service-image"}
+
 // deploy is up without its preview, for tests of what comes after it.
 func (s story) deploy(t testing.TB) {
 	t.Helper()
 	s.up(t, "--skip-preview")
 }
 
+// shipped is the program that `make e2e` has compiled.
+func shipped(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(sandbox(t).Checkout, ".build", "program")
+}
+
+// useProgram has the story run a program that is compiled already, which is shared. If
+// Pulumi checked that its source is the story's, every preview and up would take half as
+// long again.
+func (s story) useProgram(t testing.TB, program string) {
+	t.Helper()
+	s.sh(t, "ln --force "+program+" .build/program || cp --remove-destination "+program+" .build/program")
+	s.sh(t, "sed -i 's/buildTarget: /binary: /' Pulumi.yaml")
+}
+
 // compiledByPulumi has Pulumi compile the program, as the project's own Pulumi.yaml
-// does.
+// does. The go command replaces a file that it has not written.
 func (s story) compiledByPulumi(t testing.TB) {
 	t.Helper()
 	s.sh(t, "sed -i 's/binary: /buildTarget: /' Pulumi.yaml")
