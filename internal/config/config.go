@@ -41,48 +41,54 @@ func Read(ctx *pulumi.Context, keys []string) (Config, error) {
 		Context:         config.Get(ctx, "kubernetes:context"),
 		Cluster:         config.Get(ctx, "kubernetes:cluster"),
 		Kubeconfig:      config.Get(ctx, "kubernetes:kubeconfig"),
-		Service: microservice.Args{
-			Build: microservice.Build{
-				Repository: r.text("image", repository),
-				Context:    "app",
-				GoImage:    r.text("goImage", baseImage),
-				Platform:   r.text("platform", platform),
-				Version:    r.optional("version", tag),
-			},
-			RegistryLogin: microservice.RegistryLogin{Username: r.value("registryUsername"), Password: r.secret("registryPassword", "registryPassword")},
-			Port:          r.integer("port", 1024, math.MaxUint16), // the container does not run as root
-			LivenessPath:  r.text("livenessPath", urlPath),
-			ReadinessPath: r.text("readinessPath", urlPath),
-			Env:           r.variables("env", r.plain("env"), ""),
-			SecretEnv:     r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
-			Egress:        r.peers("egress"),
-			Outside: microservice.Outside{
-				Hosts:         r.list("host", hostName),
-				Gateway:       r.gateway("gateway"),
-				IngressClass:  r.optional("ingressClass", objectName),
-				TLSSecret:     r.optional("tlsSecret", objectName),
-				ClusterIssuer: r.optional("clusterIssuer", objectName),
-			},
-			Replicas:        r.integer("replicas", 1, math.MaxInt32),
-			CPUTarget:       r.integer("cpuTarget", 1, 100),
-			RequestsTarget:  r.integerOr("requestsTarget", 0, 1, math.MaxInt32),
-			RequestsMetric:  r.text("requestsMetric", metricName),
-			Monitoring:      r.text("monitoring", trueOrFalse) == "true",
-			Canary:          r.text("canary", trueOrFalse) == "true",
-			SmokePath:       r.optional("smokePath", urlPath),
-			ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
-			CPURequest:      r.quantity("cpuRequest", "1m"),
-			MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
-			MemoryLimit:     r.quantity("memoryLimit", "1Mi"),
-			RolloutTimeout:  time.Duration(r.integer("rolloutTimeout", 20, 3600)) * time.Second,
-		},
+		Service:         r.service(),
 	}
-	c.Service.MaxReplicas = r.integerOr("maxReplicas", c.Service.Replicas, 1, math.MaxInt32)
 	r.checkAllEncrypted("secretEnv")
 	r.checkNotEncrypted()
 	r.validate(c)
 	r.checkKeys(keys)
 	return c, errors.Join(r.errs...)
+}
+
+// service reads the keys of the service, but for its name and namespace.
+func (r *reader) service() microservice.Args {
+	args := microservice.Args{
+		Build: microservice.Build{
+			Repository: r.text("image", repository),
+			Context:    "app",
+			GoImage:    r.text("goImage", baseImage),
+			Platform:   r.text("platform", platform),
+			Version:    r.optional("version", tag),
+		},
+		RegistryLogin: microservice.RegistryLogin{Username: r.value("registryUsername"), Password: r.secret("registryPassword", "registryPassword")},
+		Port:          r.integer("port", 1024, math.MaxUint16), // the container does not run as root
+		LivenessPath:  r.text("livenessPath", urlPath),
+		ReadinessPath: r.text("readinessPath", urlPath),
+		Env:           r.variables("env", r.plain("env"), ""),
+		SecretEnv:     r.variables("secretEnv", r.secret("secretEnv", "--path secretEnv.<NAME>"), "--secret "),
+		Egress:        r.peers("egress"),
+		Outside: microservice.Outside{
+			Hosts:         r.list("host", hostName),
+			Gateway:       r.gateway("gateway"),
+			IngressClass:  r.optional("ingressClass", objectName),
+			TLSSecret:     r.optional("tlsSecret", objectName),
+			ClusterIssuer: r.optional("clusterIssuer", objectName),
+		},
+		Replicas:        r.integer("replicas", 1, math.MaxInt32),
+		CPUTarget:       r.integer("cpuTarget", 1, 100),
+		RequestsTarget:  r.integerOr("requestsTarget", 0, 1, math.MaxInt32),
+		RequestsMetric:  r.text("requestsMetric", metricName),
+		Monitoring:      r.text("monitoring", trueOrFalse) == "true",
+		Canary:          r.text("canary", trueOrFalse) == "true",
+		SmokePath:       r.optional("smokePath", urlPath),
+		ScaleDownWindow: time.Duration(r.integer("scaleDownWindow", 0, 3600)) * time.Second, // Kubernetes allows no more
+		CPURequest:      r.quantity("cpuRequest", "1m"),
+		MemoryRequest:   r.quantity("memoryRequest", "1Mi"),
+		MemoryLimit:     r.quantity("memoryLimit", "1Mi"),
+		RolloutTimeout:  time.Duration(r.integer("rolloutTimeout", 20, 3600)) * time.Second,
+	}
+	args.MaxReplicas = r.integerOr("maxReplicas", args.Replicas, 1, math.MaxInt32)
+	return args
 }
 
 // validate checks values that are valid alone against each other.

@@ -2,7 +2,11 @@
 // is its table of contents; every other file holds one part, named for it.
 package microservice
 
-import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+import (
+	"errors"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
 
 // Microservice is an image built from source, the pods that run it, the autoscaler that
 // sets their number, the Service in front of them, and the Ingress or the route of a Gateway
@@ -32,11 +36,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := m.newNetworkPolicy(ctx); err != nil {
 		return nil, err
 	}
-	secretEnv, err := m.newSecretEnv(ctx)
-	if err != nil {
-		return nil, err
-	}
-	pullSecret, err := m.newPullSecret(ctx)
+	secretEnv, pullSecret, err := m.newSecrets(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -48,27 +48,14 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, err
 	}
-	if err := m.newDisruptionBudget(ctx, deployment); err != nil {
+	if err := errors.Join(m.newDisruptionBudget(ctx, deployment), m.newMonitoring(ctx, deployment)); err != nil {
 		return nil, err
-	}
-	if args.Monitoring {
-		if err := m.newMonitoring(ctx, deployment); err != nil {
-			return nil, err
-		}
 	}
 	service, err := m.newService(ctx, deployment)
 	if err != nil {
 		return nil, err
 	}
-	m.Last = service
-	switch {
-	case len(args.Outside.Hosts) == 0:
-	case args.Outside.Gateway != nil:
-		m.Last, err = m.newHTTPRoute(ctx, service)
-	default:
-		m.Last, err = m.newIngress(ctx, service)
-	}
-	if err != nil {
+	if m.Last, err = m.newOutside(ctx, service); err != nil {
 		return nil, err
 	}
 	m.Image = image.RepoDigest

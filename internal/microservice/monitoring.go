@@ -17,6 +17,9 @@ var templates embed.FS
 // newMonitoring declares what prometheus-operator and Grafana look for: which pods have
 // metrics, alerts and a dashboard.
 func (m *Microservice) newMonitoring(ctx *pulumi.Context, deployment pulumi.Resource) error {
+	if !m.Args.Monitoring {
+		return nil
+	}
 	const operator = "monitoring.coreos.com/v1"
 	monitor := object{
 		"selector":            object{"matchLabels": object{"app": m.Name}},

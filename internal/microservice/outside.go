@@ -3,6 +3,9 @@ package microservice
 import (
 	"cmp"
 	"strings"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
 // Outside is how clients outside the cluster reach the service. Without Hosts, they do not.
@@ -13,6 +16,17 @@ type Outside struct {
 	// The Secret with the certificate for HTTPS, and the ClusterIssuer that has cert-manager
 	// write it. With neither, an Ingress serves HTTP alone.
 	TLSSecret, ClusterIssuer string
+}
+
+// newOutside declares what passes requests for the hosts on to the Service, or nothing more.
+func (m *Microservice) newOutside(ctx *pulumi.Context, service *corev1.Service) (last pulumi.CustomResource, err error) {
+	switch o := m.Args.Outside; {
+	case len(o.Hosts) == 0:
+		return service, nil
+	case o.Gateway != nil:
+		return m.newHTTPRoute(ctx, service)
+	}
+	return m.newIngress(ctx, service)
 }
 
 // Gateway is one that others run, for all services of the cluster.

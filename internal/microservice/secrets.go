@@ -2,11 +2,19 @@ package microservice
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
+
+// newSecrets declares the Secrets, each of which may be nil.
+func (m *Microservice) newSecrets(ctx *pulumi.Context) (env, pull *corev1.Secret, err error) {
+	env, err1 := m.newSecretEnv(ctx)
+	pull, err2 := m.newPullSecret(ctx)
+	return env, pull, errors.Join(err1, err2)
+}
 
 // newSecretEnv declares the Secret with the secret environment variables, if there are
 // any. Pulumi gives it a new name for each content: a changed value changes the pod

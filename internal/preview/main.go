@@ -77,10 +77,7 @@ func (p preview) stack(out io.Writer, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.out, 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(p.out, name+".yaml"), []byte(text), 0o644); err != nil {
+	if err := errors.Join(os.MkdirAll(p.out, 0o755), os.WriteFile(filepath.Join(p.out, name+".yaml"), []byte(text), 0o644)); err != nil {
 		return err
 	}
 	golden := "testdata/" + name + ".yaml"
