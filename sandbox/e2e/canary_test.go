@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -139,14 +138,6 @@ func (s story) kubeconfigToCut(t *testing.T) (file string, cut func()) {
 	return file, cut
 }
 
-// renameAda changes the source.
-func (s story) renameAda(t testing.TB, i int) {
-	t.Helper()
-	s.rewrite(t, "app/users.json", func(source string) string {
-		return strings.Replace(source, "Ada ", fmt.Sprintf("Ada %d ", i), 1)
-	})
-}
-
 // killUpWithCanary runs an up and kills it while its canary runs, which then stays.
 func (s story) killUpWithCanary(t *testing.T) {
 	t.Helper()
@@ -180,7 +171,7 @@ func (s story) canary(t *testing.T) string {
 // waits for less than the time after which a canary goes by itself.
 func (s story) hasNoCanary(t *testing.T) {
 	t.Helper()
-	if err := cluster.Poll(t.Context(), "the end of the canary", 30*time.Second, func(context.Context) error {
+	if err := cluster.Poll(t.Context(), "the end of the canary", time.Minute, func(context.Context) error {
 		if left := s.canary(t); left != "" {
 			return errors.New(left)
 		}

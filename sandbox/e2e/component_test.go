@@ -85,7 +85,7 @@ func TestTwoServicesInOneProgram(t *testing.T) {
 		users.settled(t, 4)
 	})
 	untouched(users, func() {
-		users.rewrite(t, "orders/users.json", func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+		users.rewrite(t, "orders/users.json", ada(1))
 		out, err := users.tryUp(t)
 		_, diagnostics, _ := strings.Cut(out, "Diagnostics:")
 		if err != nil || !strings.Contains(diagnostics, "microservice:index:Microservice (orders)") || strings.Contains(diagnostics, "microservice:index:Microservice (user-service)") {

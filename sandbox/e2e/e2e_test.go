@@ -2,8 +2,8 @@
 // cluster. The subtests of TestTutorial build on each other, in order, and print the
 // figures that they measure.
 //
-// Tests that kill what all stacks run on come first, one after the other. All others
-// run in parallel, and take turns at what they cannot share: see turn.
+// Tests that kill what all stacks run on, or need all of the machine, come first, one after
+// the other. All others run in parallel, and take turns at what they cannot share: see turn.
 package e2e
 
 import (
@@ -151,7 +151,7 @@ func (s story) secondUpChangesNothing(t *testing.T) {
 func (s story) untouchedSourceStays(t *testing.T) {
 	before := s.pods(t)
 	// The same content with another file time.
-	s.editSource(t, func(source string) string { return source })
+	s.rewrite(t, "app/users.json", func(source string) string { return source })
 	// Files that are not in the image.
 	s.edit(t, "app/users_test.go", "package main\n", "package main\n\n// One more test.\n")
 	if err := os.WriteFile(filepath.Join(s.Dir, "app", "README.md"), []byte("# The service\n"), 0o644); err != nil {
@@ -166,9 +166,7 @@ func (s story) untouchedSourceStays(t *testing.T) {
 func (s story) changedSourceRolls(t *testing.T) {
 	before := names(s.pods(t))
 	digest := s.image(t)
-	s.editSource(t, func(source string) string {
-		return strings.Replace(source, "Ada Lovelace", "Augusta Ada King", 1)
-	})
+	s.renameAda(t, 1)
 	took := s.up(t)
 	after := readyPods(s.pods(t))
 	if slices.ContainsFunc(names(after), func(name string) bool { return slices.Contains(before, name) }) || len(after) != 3 {
@@ -179,7 +177,7 @@ func (s story) changedSourceRolls(t *testing.T) {
 	}
 	// The pods of the previous revision serve until kube-proxy has removed them.
 	if err := cluster.Poll(t.Context(), "the changed source", podDeadline, func(context.Context) error {
-		if answer := s.ask(t, "http://user-service/users", 10); len(answer.Errors) > 0 || !strings.Contains(answer.Body, "Augusta Ada King") {
+		if answer := s.ask(t, "http://user-service/users", 10); len(answer.Errors) > 0 || !strings.Contains(answer.Body, `"Ada 1"`) {
 			return fmt.Errorf("the service's answers are %+v", answer)
 		}
 		return nil
@@ -240,9 +238,7 @@ func (s story) unreachableServerIsNamed(t *testing.T) {
 	}
 	before := s.generations(t)
 	// Something to build and push.
-	s.editSource(t, func(source string) string {
-		return strings.Replace(source, "Augusta Ada King", "Countess of Lovelace", 1)
-	})
+	s.renameAda(t, 3)
 	registry := newRegistryWithLogin(t)
 	s.set(t, map[string]string{"version": "v2.0"})
 	for _, failure := range []struct {

@@ -65,7 +65,8 @@ func TestFailuresAroundARelease(t *testing.T) {
 			next: [][]string{{"up"}},
 		},
 	} {
-		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })
+		// Never built before, not even by an earlier run of this test.
+		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, int(time.Now().Unix()), f) })
 	}
 	kill(t, "kubelet") // without load
 	bringUp(t)
@@ -77,7 +78,7 @@ func TestFailuresOfARelease(t *testing.T) {
 	s := newLongStory(t, "alone")
 	s.deploy(t)
 	registry := newRegistry(t, t.TempDir())
-	for _, f := range []failure{
+	for i, f := range []failure{
 		{
 			name: "the registry is down",
 			up: func(t *testing.T) (string, error) {
@@ -113,7 +114,7 @@ func TestFailuresOfARelease(t *testing.T) {
 			next: [][]string{{"cancel"}, {"up"}},
 		},
 	} {
-		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, f) })
+		t.Run(f.name, func(t *testing.T) { s.releaseWith(t, i, f) })
 	}
 }
 
@@ -129,14 +130,11 @@ type failure struct {
 // releaseWith makes a release during a failure. Pulumi must report what broke, the
 // service must answer every request, and the next commands must deploy exactly what is
 // declared.
-func (s story) releaseWith(t *testing.T, f failure) {
+func (s story) releaseWith(t *testing.T, version int, f failure) {
 	s.settled(t, 3)
 	declared := s.objects(t)
 	stop := s.loadFromTheNode(t)
-	s.editSource(t, func(source string) string {
-		// Never built before, not even by an earlier run of this test.
-		return strings.Replace(source, "Ada Lovelace", fmt.Sprintf("Ada Lovelace %d", time.Now().Unix()), 1)
-	})
+	s.renameAda(t, version)
 	// Also if this test fails before.
 	fix := sync.OnceFunc(func() { f.fix(t) })
 	t.Cleanup(fix)

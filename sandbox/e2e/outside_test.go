@@ -279,11 +279,12 @@ func (f front) isServedWith(t *testing.T, certificate *x509.Certificate) {
 // isNotServed waits until the controller has forgotten a front.
 func (f front) isNotServed(t *testing.T) {
 	t.Helper()
-	if err := cluster.Poll(t.Context(), f.String(), 10*time.Second, func(context.Context) error {
-		if status := f.get(t).StatusCode; status != http.StatusNotFound {
-			return fmt.Errorf("it is answered with %d, want 404", status)
+	if err := cluster.Poll(t.Context(), f.String(), podDeadline, func(context.Context) error {
+		answer, err := f.try(t)
+		if err == nil && answer.StatusCode != http.StatusNotFound {
+			err = fmt.Errorf("it is answered with %s, want 404", answer.Status)
 		}
-		return nil
+		return err
 	}); err != nil {
 		t.Error(err)
 	}

@@ -24,7 +24,7 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 	s.set(t, map[string]string{"replicas": "1"})
 	s.deploy(t)
 	before := s.generations(t)
-	s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+	s.renameAda(t, 1)
 	t.Run("an image to be rebuilt", func(t *testing.T) {
 		out := s.preview(t)
 		if !strings.Contains(out, "kubernetes:apps/v1:Deployment user-service-deployment update") {

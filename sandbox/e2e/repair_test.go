@@ -49,7 +49,7 @@ func TestTheNextUpRepairsManualChanges(t *testing.T) {
 			s.kubectl(t, "delete", "namespace", s.Namespace)
 		}, gone: true, seen: []string{"Namespace namespace create", "Deployment user-service-deployment create"}},
 		{name: "an up interrupted during the rollout", do: func(t *testing.T) {
-			s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+			s.renameAda(t, 1)
 			_, err := s.upUntil(t, s.rollingOut(t), func(up *os.Process) {
 				if err := up.Signal(os.Interrupt); err != nil {
 					t.Error(err)

@@ -48,7 +48,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 
 	// A release that logs its secrets.
 	s.edit(t, "app/main.go", "func main() {\n", "func main() {\n\tprintln(os.Getenv(\"TOKEN\"), os.Getenv(\"DATABASE_URL\"), os.Getenv(\"KEY\"))\n\tos.Exit(3)\n")
-	s.set(t, map[string]string{"rolloutTimeout": "30"})
+	s.set(t, map[string]string{"rolloutTimeout": "45"})
 	out, err := s.tryUp(t)
 	if err == nil || !strings.Contains(out, "[secret]") {
 		t.Errorf("up does not print the pods' log without the secrets but (%v):\n%s", err, out)

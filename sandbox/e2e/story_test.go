@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -124,10 +125,7 @@ var (
 	prometheus    = &turn{left: 3}
 	allPrometheus = []*turn{prometheus, prometheus, prometheus}
 	// waiting is for tests that mostly wait.
-	waiting = &turn{left: 5}
-	// kubelet is a share of one that starts pods in time: a hundred at once make others wait.
-	kubelet    = &turn{left: 2}
-	allKubelet = []*turn{kubelet, kubelet}
+	waiting = &turn{left: 7}
 
 	turns = sync.NewCond(new(sync.Mutex))
 )
@@ -446,10 +444,17 @@ func (s story) sh(t testing.TB, line string) {
 	s.run(t, "sh", "-c", line)
 }
 
-// editSource rewrites the service's list of users.
-func (s story) editSource(t testing.TB, edit func(string) string) {
+// renameAda changes the source, for a release. Tests that rename to the same number share
+// the layer, which is compiled once.
+func (s story) renameAda(t testing.TB, number int) {
 	t.Helper()
-	s.rewrite(t, "app/users.json", edit)
+	s.rewrite(t, "app/users.json", ada(number))
+}
+
+func ada(number int) func(source string) string {
+	return func(source string) string {
+		return regexp.MustCompile(`"Ada[^"]*"`).ReplaceAllString(source, fmt.Sprintf(`"Ada %d"`, number))
+	}
 }
 
 // edit replaces a text in a file of the project, which must have it.

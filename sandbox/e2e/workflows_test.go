@@ -229,7 +229,7 @@ func TestTheWorkflowsStepsRun(t *testing.T) {
 		s.set(t, map[string]string{"replicas": "4"})
 		golden("four pods")
 		s.sh(t, "git switch --quiet main")
-		s.editSource(t, func(source string) string { return strings.Replace(source, "Ada Lovelace", "Ada King", 1) })
+		s.renameAda(t, 1)
 		s.commit(t, "what others have merged meanwhile")
 		s.sh(t, "git -c user.name=me -c user.email=me@example.com merge --quiet --no-edit pull-request")
 		comment := s.step(t, values, temp, previewStep, 0)
