@@ -70,7 +70,7 @@ func printLongest() {
 	all := map[string]time.Duration{}
 	lasted.Range(func(name, took any) bool { all[name.(string)] = took.(time.Duration); return true })
 	longest := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Compare(all[b], all[a]) })
-	if len(longest) == 0 {
+	if len(longest) < 2 {
 		return
 	}
 	fmt.Println("The longest tests, without their waits for a turn:")
