@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 // maxBodyBytes is enough for a name of 200 characters, an address of 254 and a
@@ -44,6 +45,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *bodyError) {
 	if err != nil || mediaType != "application/json" {
 		return nil, &bodyError{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
 	}
+	restartReadTimeout(w, r)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err == nil {
 		return body, nil
@@ -57,6 +59,15 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *bodyError) {
 		return nil, &bodyError{http.StatusRequestTimeout, "body did not arrive in time"}
 	}
 	return nil, &bodyError{http.StatusBadRequest, "body ended too early"}
+}
+
+// restartReadTimeout gives the body all of the server's ReadTimeout. The server counts from the
+// start of a connection, which a proxy may open seconds before it has a request for it.
+func restartReadTimeout(w http.ResponseWriter, r *http.Request) {
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ReadTimeout > 0 {
+		// Without a connection there is no timeout either.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(server.ReadTimeout))
+	}
 }
 
 // decodeJSON returns errors for the client, which repeat no value.

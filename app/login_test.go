@@ -182,6 +182,33 @@ func TestLoginGivesUpOnABodyThatDoesNotArrive(t *testing.T) {
 	wantError(t, response, http.StatusRequestTimeout, "body did not arrive in time")
 }
 
+// A proxy has opened the connection for another request, which has found another one.
+func TestLoginWaitsForABodyOnAConnectionThatWasOpenedEarly(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	server := httptest.NewUnstartedServer(s.handler())
+	server.Config.ReadTimeout = 1200 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := loginBody("ada@example.com", demoPassword)
+	for _, part := range []string{fmt.Sprintf("POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)), body} {
+		<-time.After(800 * time.Millisecond) // each less than the timeout, and both more
+		io.WriteString(conn, part)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("got %s, want 200", response.Status)
+	}
+}
+
 func TestLoginReportsThatItIsTooBusy(t *testing.T) {
 	s, _ := newTestService(t)
 	s.verifier = newVerifier(1)

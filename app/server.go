@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// A request takes at most readTimeout to arrive, queryTimeout to find an account,
+// A body takes at most readTimeout to arrive, queryTimeout to find an account,
 // loginWait to get a slot and one password comparison to be answered. The sum is less
 // than writeTimeout, so the server never cuts off an answer that is still to come.
 const (
 	// readHeaderTimeout closes connections whose header arrives byte by byte to
 	// keep them open. A header fits in one or two packets.
 	readHeaderTimeout = 5 * time.Second
-	// readTimeout covers header and body. 4 KiB arrive in time over any
+	// readTimeout is for the body (see restartReadTimeout). 4 KiB arrive in time over any
 	// connection that people use to log in.
 	readTimeout = 6 * time.Second
 	// writeTimeout runs from the end of the header to the end of the answer.
