@@ -164,16 +164,7 @@ func TestLoginRejectsALargeBodyAndClosesTheConnection(t *testing.T) {
 }
 
 func TestLoginGivesUpOnABodyThatDoesNotArrive(t *testing.T) {
-	s, _ := newTestService(t)
-	server := httptest.NewUnstartedServer(s.handler())
-	server.Config.ReadTimeout = 50 * time.Millisecond
-	server.Start()
-	defer server.Close()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := connect(t, 50*time.Millisecond)
 	io.WriteString(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -185,16 +176,7 @@ func TestLoginGivesUpOnABodyThatDoesNotArrive(t *testing.T) {
 // A proxy has opened the connection for another request, which has found another one.
 func TestLoginWaitsForABodyOnAConnectionThatWasOpenedEarly(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestService(t)
-	server := httptest.NewUnstartedServer(s.handler())
-	server.Config.ReadTimeout = 1200 * time.Millisecond
-	server.Start()
-	defer server.Close()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := connect(t, 1200*time.Millisecond)
 	body := loginBody("ada@example.com", demoPassword)
 	for _, part := range []string{fmt.Sprintf("POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)), body} {
 		<-time.After(800 * time.Millisecond) // each less than the timeout, and both more
@@ -207,6 +189,22 @@ func TestLoginWaitsForABodyOnAConnectionThatWasOpenedEarly(t *testing.T) {
 	if response.StatusCode != http.StatusOK {
 		t.Errorf("got %s, want 200", response.Status)
 	}
+}
+
+// connect opens a connection to a service whose server has a ReadTimeout.
+func connect(t *testing.T, readTimeout time.Duration) net.Conn {
+	t.Helper()
+	s, _ := newTestService(t)
+	server := httptest.NewUnstartedServer(s.handler())
+	server.Config.ReadTimeout = readTimeout
+	server.Start()
+	t.Cleanup(server.Close)
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 func TestLoginReportsThatItIsTooBusy(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A body takes at most readTimeout to arrive, queryTimeout to find an account,
-// loginWait to get a slot and one password comparison to be answered. The sum is less
-// than writeTimeout, so the server never cuts off an answer that is still to come.
+// A login takes at most readTimeout until its body has arrived, queryTimeout until the
+// account is found, loginWait until there is a slot, and one password comparison. The sum is
+// less than writeTimeout, so the server never cuts off an answer that is still to come.
 const (
 	// readHeaderTimeout closes connections whose header arrives byte by byte to
 	// keep them open. A header fits in one or two packets.

@@ -307,12 +307,11 @@ func shipped(t testing.TB) string {
 // long again.
 func (s story) useProgram(t testing.TB, program string) {
 	t.Helper()
-	s.sh(t, "ln --force "+program+" .build/program || cp --remove-destination "+program+" .build/program")
-	s.sh(t, "sed -i 's/buildTarget: /binary: /' Pulumi.yaml")
+	s.sh(t, "ln --force "+program+" .build/program || cp --remove-destination "+program+" .build/program; sed -i 's/buildTarget: /binary: /' Pulumi.yaml")
 }
 
 // compiledByPulumi has Pulumi compile the program, as the project's own Pulumi.yaml
-// does. The go command replaces a file that it has not written.
+// does. The go command puts a new file in the place of the shared one.
 func (s story) compiledByPulumi(t testing.TB) {
 	t.Helper()
 	s.sh(t, "sed -i 's/binary: /buildTarget: /' Pulumi.yaml")
@@ -451,6 +450,7 @@ func (s story) renameAda(t testing.TB, number int) {
 	s.rewrite(t, "app/users.json", ada(number))
 }
 
+// ada edits a list of users like renameAda.
 func ada(number int) func(source string) string {
 	return func(source string) string {
 		return regexp.MustCompile(`"Ada[^"]*"`).ReplaceAllString(source, fmt.Sprintf(`"Ada %d"`, number))
