@@ -48,8 +48,8 @@ func (p preview) run(out io.Writer, names []string) (err error) {
 	}
 	var errs []error
 	for _, name := range names {
-		for _, err := range program.Errors(p.stack(out, name)) {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		for _, text := range program.Errors(p.stack(out, name), name) {
+			errs = append(errs, fmt.Errorf("%s: %s", name, text))
 		}
 	}
 	fmt.Fprintln(out, "\nUnknown without a cluster: what runs there now, whether it admits these objects, and whether the source builds.\n`pulumi preview` asks the cluster; `pulumi up` builds.")

@@ -64,8 +64,8 @@ func TestAPreviewReportsEachError(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ setting, base, want string }{
 		"a golden file of before": {"replicas: 10", "HEAD", "fixed: testdata/fixed.yaml is not what the program declares: run `make golden` and commit what it writes"},
-		"two invalid keys": {"replicas: 0\n  shop:replcas: 3", "HEAD", "fixed: replicas (0) is below 1: set it with `pulumi config set replicas 1`\n" +
-			"fixed: unknown key \"replcas\" in Pulumi.fixed.yaml: did you mean \"replicas\"? Remove this one with `pulumi config rm replcas`"},
+		"two invalid keys": {"replicas: 0\n  shop:replcas: 3", "HEAD", "fixed: replicas (0) is below 1: set it with `pulumi config set --stack fixed replicas 1`\n" +
+			"fixed: unknown key \"replcas\" in Pulumi.fixed.yaml: did you mean \"replicas\"? Remove this one with `pulumi config rm --stack fixed replcas`"},
 		"no such base": {"replicas: 3", "origin/mian", `fixed: "origin/mian" is not a commit to compare with: name one with -base (in a shallow clone, fetch it first)`},
 	} {
 		t.Run(name, func(t *testing.T) {

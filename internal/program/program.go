@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/constant"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -28,8 +29,8 @@ func New(deploy func(*pulumi.Context, config.Config) error) (pulumi.RunFunc, pul
 		if err == nil {
 			return nil
 		}
-		for _, each := range Errors(err) {
-			_ = ctx.Log.Error(each.Error(), nil)
+		for _, each := range Errors(err, ctx.Stack()) {
+			_ = ctx.Log.Error(each, nil)
 		}
 		return logged{err}
 	}
@@ -53,16 +54,18 @@ func ExitStatus(err error) int {
 	return constant.ExitStatusLoggedError
 }
 
-// Errors returns the errors that one error joins.
-func Errors(err error) (all []error) {
+// Errors returns the texts of the errors that one error of a stack joins. Their commands
+// name the stack, because another may be selected.
+func Errors(err error, stack string) (texts []string) {
 	switch e := err.(type) {
 	case nil:
 	case interface{ Unwrap() []error }:
 		for _, each := range e.Unwrap() {
-			all = append(all, Errors(each)...)
+			texts = append(texts, Errors(each, stack)...)
 		}
 	default:
-		all = []error{err}
+		command := strings.NewReplacer("`pulumi config set ", "`pulumi config set --stack "+stack+" ", "`pulumi config rm ", "`pulumi config rm --stack "+stack+" ")
+		texts = []string{command.Replace(err.Error())}
 	}
-	return all
+	return texts
 }

@@ -26,7 +26,7 @@ func TestEachErrorIsShownOnceAndSetsTheStatus(t *testing.T) {
 		"a\nand its second line\n": {"3", errors.New("a\nand its second line"), 32},
 		"a\nb\n":                   {"3", errors.Join(errors.New("a"), errors.New("b")), 32},
 		"a\nb\nc\n":                {"3", errors.Join(errors.Join(errors.New("a"), errors.New("b")), errors.New("c")), 32},
-		"replicas (0) is below 1: set it with `pulumi config set replicas 1`\n": {"0", errors.New("deployed"), 32},
+		"replicas (0) is below 1: set it with `pulumi config set --stack fixed replicas 1`\n": {"0", errors.New("deployed"), 32},
 	} {
 		s, err := stackfile.Read("../testdata", "fixed")
 		if err != nil {

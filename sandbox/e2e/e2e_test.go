@@ -246,7 +246,7 @@ func (s story) unreachableServerIsNamed(t *testing.T) {
 		key, value string
 		want       string
 	}{
-		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`"},
+		{key: "kubernetes:context", value: "sandbocks", want: "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set --stack dev kubernetes:context sandbox`"},
 		{env: "KUBECONFIG=" + s.unreachableKubeconfig(t), want: "configured Kubernetes cluster is unreachable: "},
 		{env: "DOCKER_HOST=unix:///nowhere.sock", want: "cannot reach the Docker engine at unix:///nowhere.sock"},
 		{key: "image", value: registry + "/user-service", want: "push " + registry + "/user-service:v2.0: no basic auth credentials; no login for " + registry + " was found"},

@@ -46,7 +46,7 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	s := newParallelStory(t, "outside", edge)
 	s = s.withHost(t)
 	s.set(t, map[string]string{"ingressClass": "haprxy"})
-	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy, traefik: choose one with `pulumi config set ingressClass haproxy`")
+	s.previewFails(t, "ingressClass (\"haprxy\") is not on the cluster: it has haproxy, traefik: choose one with `pulumi config set --stack dev ingressClass haproxy`")
 	s.set(t, map[string]string{"ingressClass": ""})
 	haproxy := front{"http", cluster.BridgeAddress, s.Host}
 	t.Logf("from nothing to an answer outside: %.1f s", s.up(t).Seconds())
@@ -78,7 +78,7 @@ func TestTheOutsideReachesTheService(t *testing.T) {
 	s.servesOutside(t, haproxy)
 
 	s.set(t, map[string]string{"tlsSecret": "", "gateway": "kube-system/pubic"})
-	s.previewFails(t, `gateway ("kube-system/pubic") is not on the cluster: it has `+sharedGateway+": choose one with `pulumi config set gateway "+sharedGateway+"`")
+	s.previewFails(t, `gateway ("kube-system/pubic") is not on the cluster: it has `+sharedGateway+": choose one with `pulumi config set --stack dev gateway "+sharedGateway+"`")
 	s.moves(t, haproxy, traefik, map[string]string{"gateway": sharedGateway})
 	s.staysAsDeclared(t)
 	people := front{"https", cluster.EdgeAddress, "people.sandbox.test"}

@@ -34,7 +34,7 @@ func TestAPreviewReportsWhatUpWouldDo(t *testing.T) {
 	t.Run("a context that does not exist", func(t *testing.T) {
 		s.set(t, map[string]string{"kubernetes:context": "sandbocks"})
 		defer s.set(t, map[string]string{"kubernetes:context": "sandbox"})
-		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set kubernetes:context sandbox`")
+		s.previewFails(t, "kubernetes:context (\"sandbocks\") is not in the kubeconfig: it has sandbox: choose one with `pulumi config set --stack dev kubernetes:context sandbox`")
 	})
 	t.Run("a cluster that does not answer", func(t *testing.T) {
 		unreachable := s.with("KUBECONFIG=" + s.unreachableKubeconfig(t))

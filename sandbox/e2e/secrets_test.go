@@ -28,7 +28,7 @@ func TestNoSecretIsInSight(t *testing.T) {
 	const key = "\n-----BEGIN KEY-----\nMIIEows3same\nu7s3sameQ==\n-----END KEY-----"
 	s.setSecretEnv(t, map[string]string{"DATABASE_URL": db.url(), "TOKEN": "t0ken-s3same", "KEY": key})
 	s.setPaths(t, "secretEnv", map[string]string{"PLAIN": "1"})
-	s.previewFails(t, "secretEnv.PLAIN is not encrypted in Pulumi.dev.yaml: set it again with `pulumi config set --path --secret secretEnv.PLAIN`")
+	s.previewFails(t, "secretEnv.PLAIN is not encrypted in Pulumi.dev.yaml: set it again with `pulumi config set --stack dev --path --secret secretEnv.PLAIN`")
 	s.pulumi(t, "config", "rm", "--stack=dev", "--path", "secretEnv.PLAIN")
 	secrets := map[string]string{
 		"the registry's password": password,
