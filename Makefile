@@ -12,7 +12,7 @@ score = $(tool) kube-score score --output-format=ci --exit-one-on-warning \
 # The flags of the sandbox (goFlags in sandbox/internal/cluster/build.go): with others,
 # packages that the program, the tests and the sandbox share would be compiled twice.
 export CGO_ENABLED := 0
-go_flags := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
+go_flags := -trimpath -buildvcs=false -gcflags=all=-dwarf=false -ldflags=-s
 export GOFLAGS := $(strip $(filter-out $(go_flags),$(GOFLAGS)) $(go_flags))
 # Without the part of vet that `go test` runs: all of it runs before the tests.
 test := go test -vet=off
